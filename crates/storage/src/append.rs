@@ -1,0 +1,168 @@
+//! Writing: one appender is one batch.
+
+use model::{Exemplar, FloatHistogram, Histogram, LabelsRef, Metadata};
+use std::fmt;
+
+/// Names a series inside one storage, until the storage says [`AppendError::UnknownSeries`]. Never 0. The same number that WAL records carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SeriesRef(pub u64);
+
+/// A native histogram as it is stored: with whole counts or with float counts.
+#[derive(Clone, Copy, Debug)]
+pub enum HistogramSample<'a> {
+    Int(&'a Histogram),
+    Float(&'a FloatHistogram),
+}
+
+/// Whom the batch comes from decides what is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppendOptions {
+    /// Samples older than the series' newest are refused as [`AppendError::OutOfOrder`] (as Prometheus does without an out-of-order window).
+    /// When false they are taken if they are younger than the retention.
+    pub in_order_only: bool,
+    /// A histogram that a replica sent, a rule result, a scrape: all alike today; named so that limits can tell them apart.
+    pub source: Source,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Scrape,
+    Rule,
+    Receive,
+    Import,
+}
+
+impl AppendOptions {
+    pub fn scrape() -> Self {
+        AppendOptions { in_order_only: true, source: Source::Scrape }
+    }
+
+    pub fn rule() -> Self {
+        AppendOptions { in_order_only: true, source: Source::Rule }
+    }
+
+    pub fn receive() -> Self {
+        AppendOptions { in_order_only: false, source: Source::Receive }
+    }
+}
+
+/// When [`Appender::commit`] returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// When the batch is in the log as far as the process is concerned: it survives kill -9. For scrapes and rules.
+    Written,
+    /// When the batch is as durable as the storage's sync policy says (by default: on the disk). For what is acknowledged to a peer.
+    Durable,
+}
+
+/// Something that can be written to. Shared by all writers.
+pub trait Appendable: Send + Sync {
+    /// A new, empty batch. Cheap. Never blocks.
+    fn appender(&self, options: AppendOptions) -> Box<dyn Appender + '_>;
+}
+
+/// One batch. Not shared between threads; may be used from any one thread. Either [`Appender::commit`] or [`Appender::rollback`] is called
+/// last; dropping it without either rolls back. An error of one sample leaves the others of the batch as they were.
+pub trait Appender: Send {
+    /// Finds or creates the series with these labels, which must be sorted, unique, and without empty values. A series created in a batch that is
+    /// rolled back may stay behind, empty.
+    fn series(&mut self, labels: LabelsRef<'_>) -> Result<SeriesRef, AppendError>;
+
+    /// Adds a float sample. `t_ms` is in milliseconds since the Unix epoch. An exact repeat of a stored sample is `Ok` and costs nothing.
+    fn append(&mut self, series: SeriesRef, t_ms: i64, v: f64) -> Result<(), AppendError>;
+
+    /// Adds a native histogram sample. The histogram is checked (bucket counts, spans, count) and copied.
+    fn append_histogram(&mut self, series: SeriesRef, t_ms: i64, h: HistogramSample<'_>) -> Result<(), AppendError>;
+
+    /// Adds a zero at the time a counter began, if nothing is stored at or after it. `t_ms` is the time of the sample that told about it.
+    fn append_start_zero(&mut self, series: SeriesRef, t_ms: i64, start_ms: i64, histogram: bool) -> Result<(), AppendError>;
+
+    fn append_exemplar(&mut self, series: SeriesRef, exemplar: &Exemplar) -> Result<(), AppendError>;
+
+    fn update_metadata(&mut self, series: SeriesRef, metadata: &Metadata) -> Result<(), AppendError>;
+
+    /// Writes the batch to the log, then makes it visible to queries. May block on the disk: call it from a thread that may.
+    fn commit(self: Box<Self>, wait: Wait) -> Result<CommitStats, CommitError>;
+
+    fn rollback(self: Box<Self>);
+}
+
+/// What became of a committed batch. Duplicates, late and refused samples were already told by `append`; these are found at commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommitStats {
+    pub samples: u64,
+    pub histograms: u64,
+    pub exemplars: u64,
+    /// Samples that were stored behind the series' newest one.
+    pub late: u64,
+    /// Exact repeats, dropped.
+    pub duplicates: u64,
+    /// Another batch came first with other values, or raced past this one: dropped.
+    pub dropped: u64,
+}
+
+/// Why one sample (or series) was not taken. The texts are Prometheus'.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AppendError {
+    /// Older than the newest sample of the series, and late samples are not wanted here.
+    OutOfOrder,
+    /// The same time with another value; the first one stays.
+    DuplicateTimestamp,
+    /// Too far in the future.
+    OutOfBounds,
+    /// Older than the retention (or than the out-of-order window).
+    TooOld,
+    OutOfOrderExemplar,
+    InvalidExemplar(String),
+    InvalidHistogram(String),
+    InvalidLabels(String),
+    /// The reference is not (any more) known: ask for the series again.
+    UnknownSeries,
+    /// A limit on the number of series; says which.
+    SeriesLimit {
+        limit: u64,
+        scope: String,
+    },
+    /// The storage takes nothing at all right now, and why (disk full, failed sync). Retry the whole batch later.
+    Unavailable(String),
+}
+
+impl fmt::Display for AppendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AppendError::OutOfOrder => f.write_str("out of order sample"),
+            AppendError::DuplicateTimestamp => f.write_str("duplicate sample for timestamp"),
+            AppendError::OutOfBounds => f.write_str("out of bounds"),
+            AppendError::TooOld => f.write_str("too old sample"),
+            AppendError::OutOfOrderExemplar => f.write_str("out of order exemplar"),
+            AppendError::InvalidExemplar(why) => write!(f, "invalid exemplar: {why}"),
+            AppendError::InvalidHistogram(why) => write!(f, "invalid histogram: {why}"),
+            AppendError::InvalidLabels(why) => write!(f, "invalid labels: {why}"),
+            AppendError::UnknownSeries => f.write_str("unknown series reference"),
+            AppendError::SeriesLimit { limit, scope } => write!(f, "series limit of {limit} reached ({scope})"),
+            AppendError::Unavailable(why) => write!(f, "storage unavailable: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for AppendError {}
+
+/// Why a whole batch was not taken. Nothing of it is visible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitError {
+    /// Try again later: no space, overload. Answer 503.
+    Unavailable(String),
+    /// The log could not be written or synced; the storage takes nothing until it is opened again.
+    Broken(String),
+}
+
+impl fmt::Display for CommitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommitError::Unavailable(why) => write!(f, "storage unavailable: {why}"),
+            CommitError::Broken(why) => write!(f, "write to the log failed: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for CommitError {}

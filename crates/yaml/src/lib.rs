@@ -1,0 +1,1 @@
+//! Spanned YAML: a tree with places, strict decoding with Go-like scalars, and writing back.
