@@ -14,6 +14,40 @@ pub enum HistogramSample<'a> {
     Float(&'a FloatHistogram),
 }
 
+/// The value of a held sample.
+#[derive(Clone, Debug)]
+pub enum HeldValue {
+    Float(f64),
+    Int(std::sync::Arc<Histogram>),
+    FloatHistogram(std::sync::Arc<FloatHistogram>),
+}
+
+/// A sample of a standby that waits for a decision.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub series: SeriesRef,
+    pub replica: String,
+    pub t_ms: i64,
+    pub value: HeldValue,
+}
+
+/// What merging the members of a pair needs to know about what is stored.
+pub trait MergeStore: Appendable {
+    /// Time of the newest committed sample of a series; None when it has none or is unknown.
+    fn newest_ms(&self, series: SeriesRef) -> Option<i64>;
+
+    /// Appends the times of all stored samples of a series with `start_ms <= t <= end_ms` (head and blocks) in rising order.
+    fn times(&self, series: SeriesRef, start_ms: i64, end_ms: i64, out: &mut Vec<i64>) -> Result<(), crate::ReadError>;
+
+    /// Held samples that the log gave back at the start and that are newer than their series' newest sample. Empty when asked again.
+    fn take_held(&self) -> Vec<Held>;
+}
+
+/// Labels of series by reference, for those who read the log. Answers also for series that have left the head as long as the log still speaks of them.
+pub trait SeriesLookup: Send + Sync {
+    fn labels_of(&self, series: SeriesRef) -> Option<model::Labels>;
+}
+
 /// Whom the batch comes from decides what is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppendOptions {
@@ -76,6 +110,10 @@ pub trait Appender: Send {
 
     /// Adds a zero at the time a counter began, if nothing is stored at or after it. `t_ms` is the time of the sample that told about it.
     fn append_start_zero(&mut self, series: SeriesRef, t_ms: i64, start_ms: i64, histogram: bool) -> Result<(), AppendError>;
+
+    /// Writes a sample to the log without making it part of the series: one that a pair's standby sent and that is not decided yet. It survives a
+    /// restart ([`MergeStore::held`]) as long as the series has no newer sample, is never answered by a query and never sent up.
+    fn hold(&mut self, series: SeriesRef, replica: &str, t_ms: i64, value: HeldValue) -> Result<(), AppendError>;
 
     fn append_exemplar(&mut self, series: SeriesRef, exemplar: &Exemplar) -> Result<(), AppendError>;
 

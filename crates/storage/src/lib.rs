@@ -12,7 +12,10 @@ pub mod append;
 pub mod merge;
 pub mod read;
 
-pub use append::{AppendError, AppendOptions, Appendable, Appender, CommitError, CommitStats, HistogramSample, SeriesRef, Wait};
+pub use append::{
+    AppendError, AppendOptions, Appendable, Appender, CommitError, CommitStats, Held, HeldValue, HistogramSample, MergeStore, SeriesLookup,
+    SeriesRef, Source, Wait,
+};
 pub use merge::MergeQueryable;
 pub use read::{
     ChunkEncoding, EncodedChunk, ExemplarQueryable, ExemplarSeries, LabelHints, MemorySelection, Querier, Queryable, ReadError, SelectHints,
