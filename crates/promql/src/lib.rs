@@ -1,1 +1,3 @@
-//! promql
+//! PromQL: text to tree ([`parse`]), and what evaluates it.
+
+pub mod parse;
