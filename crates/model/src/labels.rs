@@ -79,6 +79,11 @@ impl<'a> LabelsRef<'a> {
         Iter { data: self.data, at: 0 }
     }
 
+    /// Names and values in turn, as bytes: for those who copy or compare and need no text.
+    pub fn strings(self) -> Strings<'a> {
+        Strings { data: self.data, at: 0 }
+    }
+
     pub fn is_empty(self) -> bool {
         self.data.is_empty()
     }
@@ -126,6 +131,27 @@ impl<'a> Iterator for Iter<'a> {
         let (value, at) = read_str(self.data, at);
         self.at = at;
         Some((name, value))
+    }
+}
+
+/// Walks names and values in turn.
+#[derive(Clone)]
+pub struct Strings<'a> {
+    data: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for Strings<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.data.len() {
+            return None;
+        }
+        let (s, at) = read_bytes(self.data, self.at);
+        self.at = at;
+        Some(s)
     }
 }
 

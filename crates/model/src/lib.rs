@@ -13,6 +13,7 @@ pub mod number;
 pub mod regex;
 pub mod relabel;
 pub mod sample;
+pub mod time;
 
 pub use exemplar::Exemplar;
 pub use histogram::{FloatHistogram, Histogram};

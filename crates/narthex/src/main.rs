@@ -1,3 +1,9 @@
 //! The one binary.
 
-fn main() {}
+mod flags;
+mod log;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let _ = flags::Flags::parse("narthex", &args);
+}
