@@ -74,6 +74,12 @@ impl Shutdown {
     }
 }
 
+impl std::fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shutdown(requested: {})", self.is_requested())
+    }
+}
+
 pub struct Requested {
     inner: Arc<Inner>,
 }

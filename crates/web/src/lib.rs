@@ -1,1 +1,3 @@
-//! web
+//! Everything that speaks HTTP in: the API, the receiver's route, federation, own metrics, the page.
+
+pub mod server;

@@ -1,0 +1,282 @@
+//! The one HTTP server: listeners, connections with limits, requests read whole, replies written whole or as a stream.
+//!
+//! It knows nothing of paths: a [`Handler`] answers. Bound early and served late: a socket is open before the storage is, so that `/-/healthy`
+//! answers while the log replays.
+
+mod body;
+mod params;
+mod reply;
+mod tls;
+
+pub use body::{Body, Sender};
+pub use params::{Params, percent_decode};
+pub use reply::Reply;
+pub use tls::{AuthDecision, Guard, Policy};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use stdx::shutdown::Shutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tracing::{debug, info, warn};
+
+/// A request with its body.
+#[derive(Debug)]
+pub struct Req {
+    pub method: Method,
+    /// Undecoded path, without the query.
+    pub path: String,
+    /// Arguments of the query and, for a form, of the body.
+    pub params: Params,
+    pub headers: HeaderMap,
+    /// Empty for a form: its content is in `params`.
+    pub body: Bytes,
+    pub peer: SocketAddr,
+    /// Who sent it, when authentication is on.
+    pub identity: Option<Arc<str>>,
+    /// Dropped when the client has gone away before the answer: long work may look at it.
+    pub gone: Shutdown,
+}
+
+impl Req {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
+    }
+}
+
+pub type ReplyFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+/// Answers requests.
+pub trait Handler: Send + Sync + 'static {
+    fn call(&self, req: Req) -> ReplyFuture;
+
+    /// Whether the body of this request may be read now, and up to how many bytes. `Err` is answered without reading it.
+    fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Admission, Reply>;
+}
+
+/// Leave to read a body.
+pub struct Admission {
+    pub max_body_bytes: usize,
+    /// Held until the reply is written: what the handler wants to count as in flight.
+    pub permit: Option<Box<dyn std::any::Any + Send>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// To read a request, and between requests.
+    pub read_timeout: Duration,
+    pub max_connections: usize,
+    pub max_header_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { read_timeout: Duration::from_secs(300), max_connections: 512, max_header_bytes: 1 << 20 }
+    }
+}
+
+/// Opens the sockets. An address without a host means all interfaces, IPv6 and IPv4.
+pub fn bind(addresses: &[String]) -> io::Result<Vec<std::net::TcpListener>> {
+    let mut out = Vec::new();
+    for a in addresses {
+        let a = match a.strip_prefix(':') {
+            Some(port) => format!("[::]:{port}"),
+            None => a.clone(),
+        };
+        let listener = std::net::TcpListener::bind(&a).map_err(|e| io::Error::new(e.kind(), format!("listen on {a}: {e}")))?;
+        listener.set_nonblocking(true)?;
+        out.push(listener);
+    }
+    Ok(out)
+}
+
+/// Accepts and serves until shutdown, then lets running requests finish for at most `grace`.
+pub async fn run(
+    listeners: Vec<std::net::TcpListener>,
+    handler: Arc<dyn Handler>,
+    guard: Arc<Guard>,
+    limits: Limits,
+    shutdown: Shutdown,
+    grace: Duration,
+) -> io::Result<()> {
+    let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let mut tasks = tokio::task::JoinSet::new();
+    for l in listeners {
+        let listener = TcpListener::from_std(l)?;
+        info!(component = "web", address = %listener.local_addr()?, "Listening on");
+        let (handler, guard, limits, slots, shutdown) = (handler.clone(), guard.clone(), limits.clone(), slots.clone(), shutdown.clone());
+        tasks.spawn(async move { accept(listener, handler, guard, limits, slots, shutdown, grace).await });
+    }
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+async fn accept(
+    listener: TcpListener,
+    handler: Arc<dyn Handler>,
+    guard: Arc<Guard>,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    shutdown: Shutdown,
+    grace: Duration,
+) {
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let slot = tokio::select! {
+            slot = Arc::clone(&slots).acquire_owned() => slot.expect("the semaphore is never closed"),
+            () = shutdown.requested() => break,
+        };
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(x) => x,
+                Err(e) => {
+                    warn!(err = %e, "accept connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            Some(_) = connections.join_next() => continue,
+            () = shutdown.requested() => break,
+        };
+        let (handler, guard, limits, shutdown) = (handler.clone(), guard.clone(), limits.clone(), shutdown.clone());
+        connections.spawn(async move {
+            let _ = stream.set_nodelay(true);
+            if let Err(e) = serve_connection(stream, peer, handler, guard, limits, shutdown).await {
+                debug!(peer = %peer, err = %e, "serve connection");
+            }
+            drop(slot);
+        });
+    }
+    let _ = tokio::time::timeout(grace, async { while connections.join_next().await.is_some() {} }).await;
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    handler: Arc<dyn Handler>,
+    guard: Arc<Guard>,
+    limits: Limits,
+    shutdown: Shutdown,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    match guard.accept(stream, limits.read_timeout).await? {
+        tls::Stream::Plain(s) => serve_io(TokioIo::new(s), peer, handler, guard, limits, shutdown).await,
+        tls::Stream::Tls(s) => serve_io(TokioIo::new(*s), peer, handler, guard, limits, shutdown).await,
+    }
+}
+
+async fn serve_io<I>(
+    io: I,
+    peer: SocketAddr,
+    handler: Arc<dyn Handler>,
+    guard: Arc<Guard>,
+    limits: Limits,
+    shutdown: Shutdown,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let read_timeout = limits.read_timeout;
+    let service = service_fn(move |req: http::Request<Incoming>| {
+        let (handler, guard) = (handler.clone(), guard.clone());
+        async move { Ok::<_, std::convert::Infallible>(answer(req, peer, handler, guard, read_timeout).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.read_timeout).max_buf_size(limits.max_header_bytes.max(8192));
+    builder.http2().timer(TokioTimer::new()).max_header_list_size(limits.max_header_bytes as u32);
+    let connection = builder.serve_connection(io, service);
+    tokio::pin!(connection);
+    tokio::select! {
+        r = connection.as_mut() => return r,
+        () = shutdown.requested() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// Sends the signal when it is dropped: the future of a request is dropped when its client goes away.
+struct SignalOnDrop(Shutdown);
+
+impl Drop for SignalOnDrop {
+    fn drop(&mut self) {
+        self.0.request();
+    }
+}
+
+async fn answer(
+    req: http::Request<Incoming>,
+    peer: SocketAddr,
+    handler: Arc<dyn Handler>,
+    guard: Arc<Guard>,
+    read_timeout: Duration,
+) -> http::Response<Body> {
+    let (parts, body) = req.into_parts();
+    let path = parts.uri.path().to_string();
+    let identity = match guard.check(&parts.method, &path, &parts.headers).await {
+        AuthDecision::Open => None,
+        AuthDecision::Known(name) => Some(name),
+        AuthDecision::Refused(reply) => return guard.dress(*reply).into_http(&parts.headers, &parts.method).await,
+    };
+    let admission = match handler.admit(&parts.method, &path, &parts.headers) {
+        Ok(a) => a,
+        Err(reply) => return guard.dress(reply).into_http(&parts.headers, &parts.method).await,
+    };
+    let body = match tokio::time::timeout(read_timeout, read_body(body, admission.max_body_bytes)).await {
+        Ok(Ok(b)) => b,
+        Ok(Err(reply)) => return guard.dress(reply).into_http(&parts.headers, &parts.method).await,
+        Err(_) => {
+            return Reply::text(StatusCode::REQUEST_TIMEOUT, "request body not received in time\n").into_http(&parts.headers, &parts.method).await;
+        }
+    };
+    let mut params = Params::default();
+    params.add_encoded(parts.uri.query().unwrap_or("").as_bytes());
+    let is_form = parts.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(|v| v.starts_with("application/x-www-form-urlencoded"));
+    let takes_form = parts.method == Method::POST || parts.method == Method::PUT;
+    let body = if is_form && takes_form && !parts.headers.contains_key(CONTENT_ENCODING) {
+        params.prepend_encoded(&body);
+        Bytes::new()
+    } else {
+        body
+    };
+    let gone = Shutdown::new();
+    let on_drop = SignalOnDrop(gone.clone());
+    let (method, headers) = (parts.method.clone(), parts.headers.clone());
+    let req = Req { method: parts.method, path, params, headers: parts.headers, body, peer, identity, gone };
+    let reply = handler.call(req).await;
+    drop(on_drop);
+    let response = guard.dress(reply).into_http(&headers, &method).await;
+    drop(admission.permit);
+    response
+}
+
+async fn read_body(mut body: Incoming, max: usize) -> Result<Bytes, Reply> {
+    let mut first: Option<Bytes> = None;
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Reply::text(StatusCode::BAD_REQUEST, format!("read request body: {e}\n")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if all.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > max {
+            return Err(Reply::text(StatusCode::PAYLOAD_TOO_LARGE, format!("request body is larger than {max} bytes\n")));
+        }
+        match first.take() {
+            None if all.is_empty() => first = Some(data),
+            None => all.extend_from_slice(&data),
+            Some(f) => {
+                all.reserve(f.len() + data.len());
+                all.extend_from_slice(&f);
+                all.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| all.freeze()))
+}
