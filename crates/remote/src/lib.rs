@@ -1,1 +1,10 @@
-//! remote
+//! Remote write and remote read: the wire, the receiver with its pair merge, the ledger of what is missing, and the uplink.
+//!
+//! - [`wire`]: bytes of remote write 1.0 and 2.0 and of remote read, in and out. No I/O.
+//! - [`receive`]: one request in, one answer out; merges the members of a pair as they arrive.
+//! - [`ledger`]: who sends, who is behind, what is missing.
+//! - [`read`]: answers remote read requests.
+//!
+//! No HTTP server in here: the web room mounts what this room answers.
+
+pub mod wire;

@@ -1,0 +1,434 @@
+//! Write requests in, both versions: series by series, borrowing from the body.
+//!
+//! Three kinds of trouble are told apart. A damaged message ends the request ([`WireError`]). Labels that cannot name a series are a
+//! [`LabelFault`] of that series; its neighbours are as good as before. What the samples say is not looked at here.
+//!
+//! Replica labels are taken out while the labels are copied, as this costs least here.
+
+use super::proto::{self, Fields, Value};
+use super::{FloatSample, Version, WireError, histogram, metric_type};
+use model::labels::{MAX_LEN, push_pair};
+use model::{Exemplar, LabelsRef, Metadata, MetricType, name};
+use std::fmt;
+
+/// At most so many labels may a series have.
+pub const MAX_LABELS: usize = 1024;
+
+/// Why labels cannot name a series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LabelFault {
+    /// No `__name__`, or an empty one.
+    NoMetricName,
+    EmptyName,
+    /// A label stands twice.
+    Duplicate(String),
+    InvalidUtf8,
+    TooLong,
+    TooMany(usize),
+    /// A reference beyond the symbol table, or a name without a value.
+    BadReference(String),
+}
+
+impl fmt::Display for LabelFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LabelFault::NoMetricName => f.write_str("no metric name"),
+            LabelFault::EmptyName => f.write_str("a label has an empty name"),
+            LabelFault::Duplicate(name) => write!(f, "duplicated label {name}"),
+            LabelFault::InvalidUtf8 => f.write_str("a label is not valid UTF-8"),
+            LabelFault::TooLong => f.write_str("a label is longer than 16 MiB"),
+            LabelFault::TooMany(n) => write!(f, "{n} labels, more than the limit of {MAX_LABELS}"),
+            LabelFault::BadReference(what) => f.write_str(what),
+        }
+    }
+}
+
+/// One series of a request. Everything borrows from the decoder and is overwritten by the next one.
+pub struct Series<'d, 'a> {
+    /// Its number in the request, from 0.
+    pub index: usize,
+    /// Sorted, unique, without empty values and without the replica labels; or what is wrong with them.
+    pub labels: Result<LabelsRef<'d>, LabelFault>,
+    /// The values of the replica labels, joined by `/` in order of their names; "" when the series has none.
+    pub replica: &'d str,
+    pub samples: &'d [FloatSample],
+    histograms: &'d [&'a [u8]],
+    exemplars: &'d [&'a [u8]],
+    metadata: Option<(MetricType, u32, u32)>,
+    symbols: Symbols<'d, 'a>,
+    pairs: &'d [(&'a str, &'a str)],
+}
+
+#[derive(Clone, Copy)]
+struct Symbols<'d, 'a> {
+    strings: &'d [&'a str],
+    /// Numbers of those that are not UTF-8.
+    invalid: &'d [u32],
+}
+
+impl<'a> Symbols<'_, 'a> {
+    fn get(&self, number: u32) -> Result<&'a str, LabelFault> {
+        match self.strings.get(number as usize) {
+            Some(_) if !self.invalid.is_empty() && self.invalid.contains(&number) => Err(LabelFault::InvalidUtf8),
+            Some(s) => Ok(s),
+            None => Err(LabelFault::BadReference(format!("label reference {number} is outside of the symbol table (size {})", self.strings.len()))),
+        }
+    }
+}
+
+/// Walks the series of a request.
+pub struct WriteDecoder<'a> {
+    version: Version,
+    body: &'a [u8],
+    fields: Fields<'a>,
+    index: usize,
+    replica_labels: &'a [String],
+    symbols: Vec<&'a str>,
+    invalid: Vec<u32>,
+    pairs: Vec<(&'a str, &'a str)>,
+    refs: Vec<u32>,
+    labels: Vec<u8>,
+    replica: String,
+    samples: Vec<FloatSample>,
+    histograms: Vec<&'a [u8]>,
+    exemplars: Vec<&'a [u8]>,
+}
+
+impl<'a> WriteDecoder<'a> {
+    /// `body` is decompressed. Series have the labels named in `replica_labels` (sorted) taken out. Reads the symbol table of a 2.0 request.
+    pub fn new(version: Version, body: &'a [u8], replica_labels: &'a [String]) -> Result<Self, WireError> {
+        let mut d = WriteDecoder {
+            version,
+            body,
+            fields: Fields::new(body),
+            index: 0,
+            replica_labels,
+            symbols: Vec::new(),
+            invalid: Vec::new(),
+            pairs: Vec::new(),
+            refs: Vec::new(),
+            labels: Vec::new(),
+            replica: String::new(),
+            samples: Vec::new(),
+            histograms: Vec::new(),
+            exemplars: Vec::new(),
+        };
+        if version == Version::V2 {
+            d.read_symbols()?;
+        }
+        Ok(d)
+    }
+
+    /// The order of fields is free, so the whole request is walked once for its symbols; series are skipped in one step each.
+    fn read_symbols(&mut self) -> Result<(), WireError> {
+        let mut fields = Fields::new(self.body);
+        while let Some((number, value)) = fields.next_field().map_err(|e| e.at("request", 0))? {
+            if number == 4 {
+                let i = self.symbols.len();
+                let bytes = value.bytes().map_err(|e| e.at("symbol", i))?;
+                self.symbols.push(std::str::from_utf8(bytes).unwrap_or_else(|_| {
+                    self.invalid.push(i as u32);
+                    "<invalid UTF-8>"
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The next series. After an error there is none.
+    pub fn next_series(&mut self) -> Result<Option<Series<'_, 'a>>, WireError> {
+        let wanted = match self.version {
+            Version::V1 => 1,
+            Version::V2 => 5,
+        };
+        loop {
+            let Some((number, value)) = self.fields.next_field().map_err(|e| e.at("request", 0))? else { return Ok(None) };
+            if number != wanted {
+                continue;
+            }
+            let index = self.index;
+            self.index += 1;
+            return self.series(value, index).map(Some).map_err(|e| e.at("time series", index));
+        }
+    }
+
+    fn series(&mut self, value: Value<'a>, index: usize) -> Result<Series<'_, 'a>, WireError> {
+        self.pairs.clear();
+        self.refs.clear();
+        self.labels.clear();
+        self.replica.clear();
+        self.samples.clear();
+        self.histograms.clear();
+        self.exemplars.clear();
+        let message = value.bytes()?;
+        let (fault, metadata) = match self.version {
+            Version::V1 => (self.fields_v1(message)?, None),
+            Version::V2 => self.fields_v2(message)?,
+        };
+        let labels = match fault {
+            Some(f) => Err(f),
+            None => self.push_labels(),
+        };
+        Ok(Series {
+            index,
+            labels: labels.map(|()| LabelsRef::from_encoded(&self.labels)),
+            replica: &self.replica,
+            samples: &self.samples,
+            histograms: &self.histograms,
+            exemplars: &self.exemplars,
+            metadata,
+            symbols: Symbols { strings: &self.symbols, invalid: &self.invalid },
+            pairs: &self.pairs,
+        })
+    }
+
+    fn fields_v1(&mut self, message: &'a [u8]) -> Result<Option<LabelFault>, WireError> {
+        let mut fault = None;
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next_field()? {
+            match number {
+                1 => match label(value.bytes()?)? {
+                    Some(pair) => self.pairs.push(pair),
+                    None => fault = Some(LabelFault::InvalidUtf8),
+                },
+                2 => self.samples.push(sample(value.bytes()?)?),
+                3 => self.exemplars.push(value.bytes()?),
+                4 => self.histograms.push(value.bytes()?),
+                _ => {}
+            }
+        }
+        Ok(fault)
+    }
+
+    fn fields_v2(&mut self, message: &'a [u8]) -> Result<(Option<LabelFault>, Option<(MetricType, u32, u32)>), WireError> {
+        let mut metadata = None;
+        let mut too_large = false;
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next_field()? {
+            match number {
+                1 => {
+                    let refs = &mut self.refs;
+                    proto::each_varint(value, |r| match u32::try_from(r) {
+                        Ok(r) => refs.push(r),
+                        Err(_) => too_large = true,
+                    })?;
+                }
+                2 => self.samples.push(sample(value.bytes()?)?),
+                3 => self.histograms.push(value.bytes()?),
+                4 => self.exemplars.push(value.bytes()?),
+                5 => metadata = Some(metadata_refs(value.bytes()?)?),
+                _ => {}
+            }
+        }
+        if too_large {
+            return Ok((Some(LabelFault::BadReference("label reference is larger than 32 bits".to_string())), metadata));
+        }
+        let (pairs, rest) = self.refs.as_chunks::<2>();
+        if !rest.is_empty() {
+            return Ok((Some(LabelFault::BadReference(format!("an odd number of label references ({})", self.refs.len()))), metadata));
+        }
+        let symbols = Symbols { strings: &self.symbols, invalid: &self.invalid };
+        for [name, value] in pairs {
+            match (symbols.get(*name), symbols.get(*value)) {
+                (Ok(name), Ok(value)) => self.pairs.push((name, value)),
+                (Err(e), _) | (_, Err(e)) => return Ok((Some(e), metadata)),
+            }
+        }
+        Ok((None, metadata))
+    }
+
+    /// Copies the pairs into `labels` and `replica`, sorting them first where the sender did not.
+    fn push_labels(&mut self) -> Result<(), LabelFault> {
+        if self.pairs.len() > MAX_LABELS {
+            return Err(LabelFault::TooMany(self.pairs.len()));
+        }
+        if !self.pairs.is_sorted_by(|a, b| a.0 < b.0) {
+            self.pairs.sort_by_key(|(n, _)| *n);
+            if let Some(twice) = self.pairs.windows(2).find(|w| w[0].0 == w[1].0) {
+                return Err(LabelFault::Duplicate(twice[0].0.to_string()));
+            }
+        }
+        let mut named = false;
+        for (name, value) in &self.pairs {
+            if value.is_empty() {
+                continue;
+            }
+            if name.len() > MAX_LEN || value.len() > MAX_LEN {
+                return Err(LabelFault::TooLong);
+            }
+            if self.replica_labels.iter().any(|r| r == name) {
+                if !self.replica.is_empty() {
+                    self.replica.push('/');
+                }
+                self.replica.push_str(value);
+                continue;
+            }
+            if name.is_empty() {
+                return Err(LabelFault::EmptyName);
+            }
+            named |= *name == name::METRIC_NAME;
+            push_pair(&mut self.labels, name, value);
+        }
+        if named { Ok(()) } else { Err(LabelFault::NoMetricName) }
+    }
+
+    /// The metadata of a 1.0 request: family name and what it is. Entries that are not UTF-8 are left out.
+    pub fn metadata(&self) -> Result<Vec<(&'a str, Metadata)>, WireError> {
+        let mut out = Vec::new();
+        if self.version == Version::V2 {
+            return Ok(out);
+        }
+        let mut fields = Fields::new(self.body);
+        let mut index = 0;
+        while let Some((number, value)) = fields.next_field().map_err(|e| e.at("request", 0))? {
+            if number == 3 {
+                out.extend(family_metadata(value.bytes()?).map_err(|e| e.at("metadata", index))?);
+                index += 1;
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// A label of version 1.0; None when it is not UTF-8.
+#[inline]
+fn label(message: &[u8]) -> Result<Option<(&str, &str)>, WireError> {
+    let (mut name, mut value): (&[u8], &[u8]) = (b"", b"");
+    let mut fields = Fields::new(message);
+    while let Some((number, v)) = fields.next_field()? {
+        match number {
+            1 => name = v.bytes()?,
+            2 => value = v.bytes()?,
+            _ => {}
+        }
+    }
+    Ok(std::str::from_utf8(name).ok().zip(std::str::from_utf8(value).ok()))
+}
+
+#[inline]
+fn sample(message: &[u8]) -> Result<FloatSample, WireError> {
+    let mut s = FloatSample::default();
+    let mut fields = Fields::new(message);
+    while let Some((number, v)) = fields.next_field()? {
+        match number {
+            1 => s.v = v.double()?,
+            2 => s.t_ms = v.int64()?,
+            3 => s.start_ms = v.int64()?,
+            _ => {}
+        }
+    }
+    Ok(s)
+}
+
+fn metadata_refs(message: &[u8]) -> Result<(MetricType, u32, u32), WireError> {
+    let mut m = (MetricType::Unknown, 0, 0);
+    let mut fields = Fields::new(message);
+    while let Some((number, v)) = fields.next_field()? {
+        match number {
+            1 => m.0 = metric_type(v.varint()?),
+            3 => m.1 = v.varint()? as u32,
+            4 => m.2 = v.varint()? as u32,
+            _ => {}
+        }
+    }
+    Ok(m)
+}
+
+fn family_metadata(message: &[u8]) -> Result<Option<(&str, Metadata)>, WireError> {
+    let (mut kind, mut texts) = (MetricType::Unknown, [&b""[..]; 3]);
+    let mut fields = Fields::new(message);
+    while let Some((number, v)) = fields.next_field()? {
+        match number {
+            1 => kind = metric_type(v.varint()?),
+            2 => texts[0] = v.bytes()?,
+            4 => texts[1] = v.bytes()?,
+            5 => texts[2] = v.bytes()?,
+            _ => {}
+        }
+    }
+    let [family, help, unit] = texts.map(|t| std::str::from_utf8(t).ok());
+    let (Some(family), Some(help), Some(unit)) = (family, help, unit) else { return Ok(None) };
+    Ok(Some((family, Metadata { kind, help: help.to_string(), unit: unit.to_string() })))
+}
+
+impl<'a> Series<'_, 'a> {
+    pub fn histogram_count(&self) -> usize {
+        self.histograms.len()
+    }
+
+    pub fn exemplar_count(&self) -> usize {
+        self.exemplars.len()
+    }
+
+    pub fn histograms(&self) -> impl Iterator<Item = Result<histogram::DecodedHistogram, WireError>> {
+        self.histograms.iter().map(|m| histogram::decode(m).map_err(|e| e.at("histogram of time series", self.index)))
+    }
+
+    /// An exemplar whose labels are bad comes as the text of what is wrong with it.
+    pub fn exemplars(&self) -> impl Iterator<Item = Result<Result<Exemplar, LabelFault>, WireError>> {
+        self.exemplars.iter().map(|m| self.exemplar(m).map_err(|e| e.at("exemplar of time series", self.index)))
+    }
+
+    fn exemplar(&self, message: &'a [u8]) -> Result<Result<Exemplar, LabelFault>, WireError> {
+        let in_v2 = !self.symbols.strings.is_empty();
+        let (mut pairs, mut refs): (Vec<(&str, &str)>, Vec<u32>) = (Vec::new(), Vec::new());
+        let (mut value, mut t_ms, mut fault) = (0.0, 0, None);
+        let mut fields = Fields::new(message);
+        while let Some((number, v)) = fields.next_field()? {
+            match number {
+                1 if in_v2 => proto::each_varint(v, |r| refs.push(u32::try_from(r).unwrap_or(u32::MAX)))?,
+                1 => match label(v.bytes()?)? {
+                    Some(pair) => pairs.push(pair),
+                    None => fault = Some(LabelFault::InvalidUtf8),
+                },
+                2 => value = v.double()?,
+                3 => t_ms = v.int64()?,
+                _ => {}
+            }
+        }
+        let (of_refs, rest) = refs.as_chunks::<2>();
+        if !rest.is_empty() {
+            fault = Some(LabelFault::BadReference(format!("an odd number of label references ({})", refs.len())));
+        }
+        for [name, value] in of_refs {
+            match (self.symbols.get(*name), self.symbols.get(*value)) {
+                (Ok(name), Ok(value)) => pairs.push((name, value)),
+                (Err(e), _) | (_, Err(e)) => fault = Some(e),
+            }
+        }
+        if pairs.len() > MAX_LABELS {
+            fault = Some(LabelFault::TooMany(pairs.len()));
+        }
+        Ok(match fault {
+            Some(f) => Err(f),
+            None => Ok(Exemplar { labels: model::Labels::from_pairs(pairs), value, t_ms: (t_ms != 0).then_some(t_ms) }),
+        })
+    }
+
+    /// The metadata of a 2.0 series; None when it has none, when it says nothing, or when its references are bad.
+    pub fn metadata(&self) -> Option<Metadata> {
+        let (kind, help, unit) = self.metadata?;
+        let (help, unit) = (self.symbols.get(help).ok()?, self.symbols.get(unit).ok()?);
+        if kind == MetricType::Unknown && help.is_empty() && unit.is_empty() {
+            return None;
+        }
+        Some(Metadata { kind, help: help.to_string(), unit: unit.to_string() })
+    }
+
+    /// The labels as they came, as far as they could be read; for messages. Shortened when they are very long.
+    pub fn describe(&self) -> String {
+        const LONGEST: usize = 1000;
+        let mut out = String::from("{");
+        for (i, (name, value)) in self.pairs.iter().enumerate() {
+            if out.len() > LONGEST {
+                out.push_str(", ...");
+                break;
+            }
+            let short: String = value.chars().take(LONGEST / 4).collect();
+            let comma = if i > 0 { ", " } else { "" };
+            out.push_str(&format!("{comma}{}={}", name.chars().take(LONGEST / 4).collect::<String>(), model::labels::quote(&short)));
+        }
+        out.push('}');
+        out
+    }
+}
