@@ -2,6 +2,24 @@
 //!
 //! [`Histogram`] is what exporters send and chunks store: bucket counts as deltas from bucket to bucket. [`FloatHistogram`] is what
 //! queries compute with: absolute counts.
+//!
+//! - [`bounds`]: where buckets begin and end. [`buckets`]: walking over them.
+//! - [`arithmetic`]: addition and subtraction with differing layouts, scaling, resolution. [`compact`]: dropping empty buckets.
+//! - [`reset`]: has a counter started anew? [`trim`]: cutting at a value. [`text`]: printed forms. [`validate`]: is it consistent?
+
+pub mod arithmetic;
+pub mod bounds;
+pub mod buckets;
+pub mod compact;
+pub mod kahan;
+pub mod reset;
+pub mod text;
+pub mod trim;
+pub mod validate;
+
+pub use arithmetic::{IncompatibleSchemas, Merged};
+pub use buckets::Bucket;
+pub use validate::HistogramError;
 
 /// Schema of histograms with custom bucket bounds.
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
