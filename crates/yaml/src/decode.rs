@@ -9,8 +9,14 @@ use std::path::{Path, PathBuf};
 
 /// A value that a node can stand for.
 pub trait FromYaml: Sized {
-    /// Takes the value, or tells `cx` why not and returns None. A table does not ask for a field whose node is null: the default stays.
+    /// Takes the value, or tells `cx` why not and returns None. A table does not ask for a field whose node is null, see [`FromYaml::null`].
     fn from_yaml(node: &Node, cx: &mut Cx) -> Option<Self>;
+
+    /// What a field becomes whose value is null, as in `replacement:`: Go's zero value for scalars and lists. None keeps the field's default,
+    /// which is right for sections.
+    fn null() -> Option<Self> {
+        None
+    }
 
     /// How go-yaml would name the type in an error: `int`, `[]string`, `config.plain`.
     fn type_name() -> String;
@@ -116,6 +122,10 @@ impl FromYaml for String {
         }
     }
 
+    fn null() -> Option<Self> {
+        Some(String::new())
+    }
+
     fn type_name() -> String {
         "string".into()
     }
@@ -128,6 +138,10 @@ impl FromYaml for bool {
             Some(Resolved::Null) => Some(false),
             _ => cx.wrong_type(node, "bool"),
         }
+    }
+
+    fn null() -> Option<Self> {
+        Some(false)
     }
 
     fn type_name() -> String {
@@ -147,6 +161,10 @@ macro_rules! integer {
                     _ => None,
                 };
                 whole.or_else(|| cx.wrong_type(node, $name))
+            }
+
+            fn null() -> Option<Self> {
+                Some(0)
             }
 
             fn type_name() -> String {
@@ -169,6 +187,10 @@ impl FromYaml for f64 {
         }
     }
 
+    fn null() -> Option<Self> {
+        Some(0.0)
+    }
+
     fn type_name() -> String {
         "float64".into()
     }
@@ -178,6 +200,10 @@ impl FromYaml for f64 {
 impl<T: FromYaml> FromYaml for Option<T> {
     fn from_yaml(node: &Node, cx: &mut Cx) -> Option<Self> {
         if node.is_null() { Some(None) } else { T::from_yaml(node, cx).map(Some) }
+    }
+
+    fn null() -> Option<Self> {
+        Some(None)
     }
 
     fn type_name() -> String {
@@ -206,6 +232,10 @@ impl<T: FromYaml> FromYaml for Vec<T> {
             _ => return cx.wrong_type(node, &Self::type_name()),
         };
         (cx.issue_count() == before).then_some(out)
+    }
+
+    fn null() -> Option<Self> {
+        Some(Vec::new())
     }
 
     fn type_name() -> String {
@@ -246,6 +276,10 @@ pub fn decode_map<T: FromYaml>(node: &Node, cx: &mut Cx, type_name: &str) -> Opt
 impl<T: FromYaml> FromYaml for BTreeMap<String, T> {
     fn from_yaml(node: &Node, cx: &mut Cx) -> Option<Self> {
         decode_map(node, cx, &Self::type_name()).map(|pairs| pairs.into_iter().collect())
+    }
+
+    fn null() -> Option<Self> {
+        Some(BTreeMap::new())
     }
 
     fn type_name() -> String {

@@ -68,7 +68,21 @@ fn inline(out: &mut String, value: &Value, at: usize) {
         Value::Null => out.push_str("null"),
         Value::Plain(s) => out.push_str(s),
         Value::Str(s) => string(out, s, at, false),
-        Value::Seq(_) => out.push_str("[]"),
+        Value::Seq(items) if items.is_empty() => out.push_str("[]"),
+        // Only what stands inside a flow list comes here with items.
+        Value::Seq(items) | Value::Flow(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push_str(", ");
+                }
+                match item {
+                    Value::Str(s) if s.contains([',', '[', ']', '{', '}', '?', ':', '\n']) => double_quoted(out, s),
+                    other => inline(out, other, at),
+                }
+            }
+            out.push(']');
+        }
         Value::Map(_) => out.push_str("{}"),
     }
 }
@@ -77,7 +91,7 @@ fn string(out: &mut String, s: &str, at: usize, is_key: bool) {
     let a = Analysis::of(s);
     if s.contains('\n') && !is_key && a.literal_ok {
         literal(out, s, at);
-    } else if resolve(s, None) != Resolved::Str || is_base_60(s) || looks_like_date(s) || a.special {
+    } else if resolve(s, None) != Resolved::Str || s == "<<" || is_base_60(s) || looks_like_date(s) || a.special {
         double_quoted(out, s);
     } else if a.plain_ok {
         out.push_str(s);

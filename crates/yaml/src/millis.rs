@@ -45,6 +45,10 @@ impl crate::FromYaml for Millis {
         }
     }
 
+    fn null() -> Option<Self> {
+        Some(Millis::ZERO)
+    }
+
     fn type_name() -> String {
         "model.Duration".into()
     }

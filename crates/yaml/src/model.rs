@@ -1,10 +1,12 @@
-//! The field's own types in a file: label sets, regular expressions.
+//! The field's own types in a file: label sets, regular expressions, relabel rules.
 
 use crate::decode::{Cx, FromYaml, decode_map};
 use crate::node::{Kind, Node};
-use crate::write::{ToYaml, Value};
+use crate::table::{Fields, decode_table};
+use crate::write::{MapWriter, ToYaml, Value};
 use ::model::labels::Labels;
 use ::model::regex::Regex;
+use ::model::relabel::{Action, DEFAULT_REGEX, RelabelRule};
 
 /// A map of names to values; names by the new scheme (any UTF-8). An empty value is no label.
 impl FromYaml for Labels {
@@ -22,6 +24,10 @@ impl FromYaml for Labels {
             return cx.invalid(node, format!("label {} is too long", name.chars().take(40).collect::<String>()));
         }
         Some(Labels::from_pairs(pairs))
+    }
+
+    fn null() -> Option<Self> {
+        Some(Labels::empty())
     }
 
     fn type_name() -> String {
@@ -59,6 +65,10 @@ impl FromYaml for Regex {
         }
     }
 
+    fn null() -> Option<Self> {
+        Regex::new("").ok()
+    }
+
     fn type_name() -> String {
         "relabel.Regexp".into()
     }
@@ -71,5 +81,83 @@ impl ToYaml for Regex {
 
     fn is_empty(&self) -> bool {
         self.pattern().is_empty()
+    }
+}
+
+/// The rule as written: whether it makes sense is for [`RelabelRule::validate`], which needs the name scheme of its section.
+impl Fields for RelabelRule {
+    const TYPE: &'static str = "relabel.plain";
+
+    fn set(&mut self, key: &str, node: &Node, cx: &mut Cx) -> bool {
+        match key {
+            "source_labels" => take(&mut self.source_labels, node, cx),
+            "separator" => take(&mut self.separator, node, cx),
+            "regex" => take(&mut self.regex, node, cx),
+            "modulus" => take(&mut self.modulus, node, cx),
+            "target_label" => take(&mut self.target_label, node, cx),
+            "replacement" => take(&mut self.replacement, node, cx),
+            "action" => match node.text() {
+                Some("") => {
+                    cx.invalid::<()>(node, "relabel action cannot be empty");
+                }
+                Some(word) => match Action::parse(word) {
+                    Ok(action) => self.action = action,
+                    Err(e) => {
+                        cx.invalid::<()>(node, e.to_string());
+                    }
+                },
+                None => {
+                    cx.wrong_type::<()>(node, "string");
+                }
+            },
+            _ => return false,
+        }
+        true
+    }
+
+    fn finish(&mut self, _: &Node, _: &mut Cx) {}
+
+    fn write(&self, out: &mut MapWriter) {
+        if !self.source_labels.is_empty() {
+            out.push_value("source_labels", Value::Flow(self.source_labels.iter().cloned().map(Value::Str).collect()));
+        }
+        out.push("separator", &self.separator);
+        if self.regex.pattern() != DEFAULT_REGEX {
+            out.push("regex", &self.regex);
+        }
+        out.push_unless_empty("modulus", &self.modulus);
+        out.push_unless_empty("target_label", &self.target_label);
+        out.push("replacement", &self.replacement);
+        out.push_value("action", Value::Str(self.action.as_str().to_string()));
+    }
+
+    fn all_empty(&self) -> bool {
+        false
+    }
+}
+
+fn take<T: FromYaml>(field: &mut T, node: &Node, cx: &mut Cx) {
+    if let Some(v) = if node.is_null() { T::null() } else { T::from_yaml(node, cx) } {
+        *field = v;
+    }
+}
+
+impl FromYaml for RelabelRule {
+    fn from_yaml(node: &Node, cx: &mut Cx) -> Option<Self> {
+        decode_table(node, cx)
+    }
+
+    fn type_name() -> String {
+        Self::TYPE.into()
+    }
+}
+
+impl ToYaml for RelabelRule {
+    fn to_value(&self) -> Value {
+        MapWriter::table(self)
+    }
+
+    fn is_empty(&self) -> bool {
+        false
     }
 }

@@ -54,6 +54,10 @@ impl crate::FromYaml for FilePath {
         }))
     }
 
+    fn null() -> Option<Self> {
+        Some(FilePath::default())
+    }
+
     fn type_name() -> String {
         "string".into()
     }

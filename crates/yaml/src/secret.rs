@@ -35,6 +35,10 @@ impl crate::FromYaml for Secret {
         String::from_yaml(node, cx).map(Secret)
     }
 
+    fn null() -> Option<Self> {
+        Some(Secret::default())
+    }
+
     fn type_name() -> String {
         "string".into()
     }

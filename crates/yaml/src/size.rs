@@ -72,6 +72,10 @@ impl crate::FromYaml for Size {
         }
     }
 
+    fn null() -> Option<Self> {
+        Some(Size::ZERO)
+    }
+
     fn type_name() -> String {
         "units.Base2Bytes".into()
     }

@@ -60,7 +60,7 @@ pub fn finish_table(result: Result<(), String>, node: &Node, cx: &mut Cx) {
 ///
 /// Flags, separated by blanks: `inline` (the keys of the field's own table stand among this one's), `always` (written back even when it has
 /// its zero value), `required("text")` (refused with the text when it has its zero value at the end), `with(f)` (read by
-/// `f(&Node, &mut Cx) -> Option<T>`), `hidden` (never written back). After the name may stand `check(f)`, a `fn(&mut Self) -> Result<(), String>`.
+/// `f(&Node, &mut Cx) -> Option<T>`; null keeps the default), `hidden` (never written back). After the name may stand `check(f)`, a `fn(&mut Self) -> Result<(), String>`.
 #[macro_export]
 macro_rules! table {
     (
@@ -174,7 +174,8 @@ macro_rules! __table_set {
     };
     ([] $k:tt $self:ident $key:ident $node:ident $cx:ident $field:ident) => {
         if $key == $crate::__table_key!($k $field) {
-            if !$node.is_null() && let Some(v) = $crate::FromYaml::from_yaml($node, $cx) {
+            let read = if $node.is_null() { $crate::FromYaml::null() } else { $crate::FromYaml::from_yaml($node, $cx) };
+            if let Some(v) = read {
                 $self.$field = v;
             }
             return true;

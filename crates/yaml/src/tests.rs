@@ -47,7 +47,7 @@ fn read(text: &str) -> Result<Outer, Error> {
 
 #[test]
 fn takes_fields_keeps_defaults_and_writes_back() {
-    let text = "name: 0x10\nhonor: off\nwait:\ntype: a\npassword: p\nfile: ../x.pem\nlimit: 512MB\ncount: 1_000\nnames: one\n\
+    let text = "name: 0x10\nhonor: off\nwait: 30s\ntype: a\npassword: p\nfile: ../x.pem\nlimit: 512MB\ncount: 1_000\nnames: one\n\
                 labels: {b: 1.50, a: yes}\ncapacity: 5\nmany:\n- scheme: https\n- {capacity: 7}\n";
     let got = read(text).expect("well formed");
     assert_eq!((got.name.as_str(), got.honor, got.wait, got.count), ("0x10", false, Millis(30_000), 1000));
@@ -115,6 +115,31 @@ fn scalars_mean_what_go_yaml_says() {
         ("5m", Resolved::Str),
     ] {
         assert_eq!(resolve(text, None), expect, "{text:?}");
+    }
+}
+
+#[test]
+fn a_null_zeroes_scalars_and_keeps_sections() {
+    let got = read("name: a\nhonor:\nwait:\ntype:\nmany:\nscheme:\n").expect("well formed");
+    assert_eq!((got.honor, got.wait, got.inner), (false, Millis::ZERO, Inner::default()));
+}
+
+#[test]
+fn relabel_rules() {
+    type Rules = Vec<::model::relabel::RelabelRule>;
+    let text = "- source_labels: [job, __meta]\n  regex: a.*\n  target_label: x\n  replacement:\n- action: labeldrop\n  regex: (.*)\n";
+    let rules: Rules = from_str(text, &Options::default()).expect("well formed");
+    assert_eq!(
+        to_string(&rules),
+        "- source_labels: [job, __meta]\n  separator: ;\n  regex: a.*\n  target_label: x\n  replacement: \"\"\n  action: replace\n\
+         - separator: ;\n  replacement: $1\n  action: labeldrop\n"
+    );
+    for (text, expect) in [
+        ("- action: foo", "line 1: unknown relabel action \"foo\""),
+        ("- action:", "line 1: relabel action cannot be empty"),
+        ("- sources: []", "yaml: unmarshal errors:\n  line 1: field sources not found in type relabel.plain"),
+    ] {
+        assert_eq!(from_str::<Rules>(text, &Options::default()).expect_err(text).to_string(), expect);
     }
 }
 

@@ -128,6 +128,10 @@ impl crate::FromYaml for Url {
         }
     }
 
+    fn null() -> Option<Self> {
+        Some(Url::default())
+    }
+
     fn type_name() -> String {
         "string".into()
     }

@@ -13,6 +13,8 @@ pub enum Value {
     /// Quoted when it would otherwise be read as something else.
     Str(String),
     Seq(Vec<Value>),
+    /// A list on one line: `[a, b]`.
+    Flow(Vec<Value>),
     Map(Vec<(String, Value)>),
 }
 
@@ -45,6 +47,11 @@ impl MapWriter {
         }
     }
 
+    /// A value that is already one.
+    pub fn push_value(&mut self, key: &str, value: Value) {
+        self.entries.push((key.to_string(), value));
+    }
+
     pub fn table(fields: &impl Fields) -> Value {
         let mut out = MapWriter::default();
         fields.write(&mut out);
@@ -61,7 +68,7 @@ impl ToYaml for Value {
         match self {
             Value::Null => true,
             Value::Plain(s) | Value::Str(s) => s.is_empty(),
-            Value::Seq(v) => v.is_empty(),
+            Value::Seq(v) | Value::Flow(v) => v.is_empty(),
             Value::Map(m) => m.is_empty(),
         }
     }
