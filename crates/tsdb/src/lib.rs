@@ -1,1 +1,2 @@
 //! tsdb
+pub mod chunkenc;
