@@ -1,1 +1,3 @@
-//! rules
+//! Rules and what comes of them: groups of recording and alerting rules, their templates, and the notifier.
+
+pub mod template;

@@ -1,6 +1,9 @@
 //! Regular expressions as Prometheus means them: RE2 syntax, anchored at both ends, `.` matches a newline.
 
 mod expand;
+mod search;
+
+pub use search::Search;
 
 use expand::Reference;
 use regex_automata::meta;
