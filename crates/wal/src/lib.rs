@@ -55,3 +55,8 @@ impl std::fmt::Display for LogPosition {
         write!(f, "{:08}:{}", self.segment, self.offset)
     }
 }
+
+#[cfg(test)]
+mod interop_tests;
+#[cfg(test)]
+mod testing;

@@ -111,7 +111,7 @@ fn is_no_space(e: &io::Error) -> bool {
 impl Wal {
     /// Opens the log in `dir`, which is made when missing. Cuts a torn tail off the last segment and starts the next one.
     pub fn open(fs: SharedFs, dir: &Path, options: WalOptions, registry: &Registry, clock: SharedClock) -> Result<Wal, WalError> {
-        if options.segment_size == 0 || options.segment_size % PAGE != 0 {
+        if options.segment_size == 0 || !options.segment_size.is_multiple_of(PAGE) {
             return Err(WalError::Limit(format!("invalid segment size {}: want a multiple of {PAGE}", options.segment_size)));
         }
         fs.create_dir_all(dir).map_err(WalError::io(format!("create log directory {}", dir.display())))?;
@@ -358,7 +358,9 @@ impl Wal {
                 let why = format!("sync the log: {e}");
                 tracing::error!(error = %why, "log is broken, nothing is written until restart");
                 s.broken.get_or_insert(why.clone());
-                parking_lot::MutexGuard::unlocked(s, || drop(self.appender.lock().broken.get_or_insert(why.clone())));
+                parking_lot::MutexGuard::unlocked(s, || {
+                    self.appender.lock().broken.get_or_insert(why.clone());
+                });
                 Err(WalError::Broken(why))
             }
         };

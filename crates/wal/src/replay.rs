@@ -218,7 +218,7 @@ impl SegmentReader {
         self.pos = next;
         loop {
             match self.fragment(self.pos)? {
-                Fragment::Bad { .. } | Fragment::Torn if self.pos % crate::page::PAGE != 0 => self.pos += left_in_page(self.pos) as u64,
+                Fragment::Bad { .. } | Fragment::Torn if !self.pos.is_multiple_of(crate::page::PAGE) => self.pos += left_in_page(self.pos) as u64,
                 Fragment::Bad { .. } => self.pos += crate::page::PAGE,
                 Fragment::Data { kind: MIDDLE | LAST, next, .. } => self.pos = next,
                 Fragment::Pad { .. } | Fragment::Data { .. } | Fragment::Torn | Fragment::End => break,

@@ -77,7 +77,7 @@ impl SegmentWriter {
     /// Fills the current page with zeros, as the format wants it at the end of a segment.
     pub(crate) fn stage_padding(&mut self) {
         let at = self.end + self.staged.len() as u64;
-        if at % PAGE != 0 {
+        if !at.is_multiple_of(PAGE) {
             self.staged.resize(self.staged.len() + left_in_page(at), 0);
         }
     }

@@ -71,7 +71,7 @@ impl Tail {
                         self.reader = None;
                         return Ok(TailEvent::Skipped { from, to });
                     }
-                    Got::NextSegment => continue,
+                    Got::Moved => continue,
                     Got::Nothing => {}
                 }
             } else if tip.closed {
@@ -103,11 +103,11 @@ impl Tail {
             Step::End | Step::Torn { .. } if finished => {
                 self.position = LogPosition { segment: self.position.segment + 1, offset: 0 };
                 self.reader = None;
-                Ok(Got::NextSegment)
+                Ok(Got::Moved)
             }
             Step::End => {
                 self.position.offset = self.position.offset.max(written.offset);
-                Ok(Got::Nothing)
+                Ok(Got::Moved)
             }
             Step::Torn { .. } => Ok(Got::Nothing),
         }
@@ -118,7 +118,8 @@ enum Got {
     Record(u64, u64),
     Damage(Corruption),
     Gap(LogPosition),
-    NextSegment,
+    /// Past what holds no record; look again.
+    Moved,
     Nothing,
 }
 
