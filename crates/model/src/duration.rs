@@ -9,6 +9,7 @@ const UNITS: [(&str, i64); 7] =
 pub enum DurationError {
     Empty,
     Invalid(String),
+    UnknownUnit { unit: String, text: String },
     OutOfRange,
 }
 
@@ -17,6 +18,7 @@ impl fmt::Display for DurationError {
         match self {
             DurationError::Empty => f.write_str("empty duration string"),
             DurationError::Invalid(s) => write!(f, "not a valid duration string: \"{s}\""),
+            DurationError::UnknownUnit { unit, text } => write!(f, "unknown unit \"{unit}\" in duration \"{text}\""),
             DurationError::OutOfRange => f.write_str("duration out of range"),
         }
     }
@@ -37,17 +39,19 @@ pub fn parse_ms(s: &str) -> Result<i64, DurationError> {
     let mut total: i64 = 0;
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let letters = rest[digits..].bytes().take_while(u8::is_ascii_lowercase).count();
+        let letters = rest[digits..].find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len() - digits);
         if digits == 0 || letters == 0 {
             return Err(invalid());
         }
         let unit = &rest[digits..digits + letters];
-        let i = UNITS.iter().position(|(u, _)| *u == unit).ok_or_else(invalid)?;
+        let unknown = || DurationError::UnknownUnit { unit: unit.to_string(), text: s.to_string() };
+        let i = UNITS.iter().position(|(u, _)| *u == unit).ok_or_else(unknown)?;
         if i < next_unit {
             return Err(invalid());
         }
         next_unit = i + 1;
-        let n: i64 = rest[..digits].parse().map_err(|_| DurationError::OutOfRange)?;
+        let n: u64 = rest[..digits].parse().map_err(|_| invalid())?;
+        let n = i64::try_from(n).map_err(|_| DurationError::OutOfRange)?;
         let ms = n.checked_mul(UNITS[i].1).ok_or(DurationError::OutOfRange)?;
         total = total.checked_add(ms).ok_or(DurationError::OutOfRange)?;
         // Prometheus counts in nanoseconds of 64 bits.
@@ -114,5 +118,8 @@ mod tests {
         for bad in ["", "1", "-1s", "1s1m", "1m1m", "abc", "1.5h", "1 h", "294y", "99999999999999999999s"] {
             assert!(parse_ms(bad).is_err(), "{bad}");
         }
+        let text = |s| parse_ms(s).map_err(|e| e.to_string());
+        assert_eq!(text("5y1hs"), Err("unknown unit \"hs\" in duration \"5y1hs\"".to_string()));
+        assert_eq!(text("5m1h"), Err("not a valid duration string: \"5m1h\"".to_string()));
     }
 }

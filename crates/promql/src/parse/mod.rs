@@ -3,11 +3,28 @@
 //! [`parse_expr`] gives the tree of [`ast`]; it has been type-checked, so whoever reads it may rely on argument counts and types.
 
 pub mod ast;
+mod check;
 mod error;
 pub mod functions;
+mod lex;
+mod lex_series;
+mod number;
+mod parser;
+mod parser_duration;
+mod parser_expr;
+mod parser_modifier;
+mod parser_selector;
+mod parser_series;
+mod quoted;
+mod series;
+mod token;
 
 pub use ast::{Expr, Span, ValueType};
 pub use error::{ParseError, ParseErrors};
+pub use series::{SequenceItem, SeriesDescription};
+
+use model::{Labels, Matcher};
+use parser::Parser;
 
 /// How deep parentheses, calls, signs and the like may nest. A chain of operators of the same strength does not count.
 pub const MAX_NESTING: usize = 200;
@@ -36,8 +53,28 @@ impl ParseOptions {
         ParseOptions { experimental_functions: true, duration_expr: true, extended_range_selectors: true, fill_modifiers: true };
 }
 
+/// Longest text the parser takes.
+pub const MAX_QUERY_BYTES: usize = 10 << 20;
+
 /// Parses and checks a query.
 pub fn parse_expr(query: &str, options: &ParseOptions) -> Result<Expr, ParseErrors> {
-    let _ = options;
-    Err(ParseErrors(vec![ParseError::new(query, Span::default(), "no expression found in input".to_string())]))
+    let mut expr = Parser::new(query, *options, false).run(Parser::query_expr)?;
+    let errors = check::check(query, &mut expr);
+    if errors.is_empty() { Ok(expr) } else { Err(ParseErrors(errors)) }
+}
+
+/// Parses a selector alone, as in `match[]`: its matchers, that of the name in front of the braces last. They may all match the empty
+/// string; whether that is allowed is for the caller to say.
+pub fn parse_metric_selector(text: &str) -> Result<Vec<Matcher>, ParseErrors> {
+    Parser::new(text, ParseOptions::default(), false).run(Parser::metric_selector).map(|selector| selector.matchers)
+}
+
+/// Parses the labels of one series: `name{a="b"}`, `{"a name", a="b"}`.
+pub fn parse_metric(text: &str) -> Result<Labels, ParseErrors> {
+    Parser::new(text, ParseOptions::default(), false).run(Parser::metric)
+}
+
+/// Parses a series of a test script with its values: `name{a="b"} 0+1x3 _ stale {{schema:0 buckets:[1 2]}}`.
+pub fn parse_series(text: &str) -> Result<SeriesDescription, ParseErrors> {
+    Parser::new(text, ParseOptions::default(), true).run(Parser::series_description)
 }
