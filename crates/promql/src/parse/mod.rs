@@ -17,11 +17,13 @@ mod parser_selector;
 mod parser_series;
 mod quoted;
 mod series;
+mod start_times;
 mod token;
 
 pub use ast::{Expr, Span, ValueType};
 pub use error::{ParseError, ParseErrors};
-pub use series::{SequenceItem, SeriesDescription};
+pub use series::{MAX_SEQUENCE_VALUES, SequenceItem, SeriesDescription};
+pub use start_times::parse_start_times;
 
 use model::{Labels, Matcher};
 use parser::Parser;

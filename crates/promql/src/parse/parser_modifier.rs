@@ -54,8 +54,8 @@ impl Parser<'_> {
         let close = self.in_context(close, "subquery or range", "\":\" or \"]\"")?;
         let span = expr.span().to(close.span);
         let problem = match &expr {
-            Expr::Vector(v) if v.offset.ms != 0 => Some("no offset modifiers allowed before range"),
-            Expr::Vector(v) if matches!(v.at, Some(At::Timestamp(_))) => Some("no @ modifiers allowed before range"),
+            Expr::Vector(v) if v.offset.is_set() => Some("no offset modifiers allowed before range"),
+            Expr::Vector(v) if v.at.is_some() => Some("no @ modifiers allowed before range"),
             Expr::Vector(_) => None,
             _ => Some(NOT_A_SELECTOR),
         };
