@@ -1,2 +1,9 @@
-//! tsdb
+//! The store: a head in memory in front of a log, blocks on the disk behind it, in Prometheus' directory and formats.
+//!
+//! No HTTP, no PromQL, no uplink: it implements the traits of `storage` and knows nobody above. Read [`db`] first, then [`head`], then
+//! [`block`] and [`compact`]; [`chunkenc`] and [`index`] are the formats underneath.
+
 pub mod chunkenc;
+pub mod config;
+pub mod head;
+pub mod metrics;

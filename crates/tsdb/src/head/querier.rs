@@ -1,0 +1,217 @@
+//! Reading the head through the storage traits.
+//!
+//! A selection is a list of slots and a token that keeps the slots from being used again. Labels are built when asked for; samples are copied
+//! out under the series' lock (bytes of the open chunk, places of full ones) and decoded outside of it.
+
+use super::Head;
+use super::select;
+use super::series::View;
+use crate::chunkenc;
+use model::{Labels, Matcher};
+use roaring::RoaringBitmap;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use storage::{
+    EncodedChunk, ExemplarQueryable, ExemplarSeries, LabelHints, Querier, Queryable, ReadError, SelectHints, Selection, SeriesData, Warnings,
+};
+
+/// The head as something that can be asked.
+#[derive(Clone)]
+pub struct HeadQueryable(pub Arc<Head>);
+
+impl Queryable for HeadQueryable {
+    fn querier(&self, mint_ms: i64, maxt_ms: i64) -> Result<Box<dyn Querier>, ReadError> {
+        Ok(Box::new(HeadQuerier { head: Arc::clone(&self.0), mint_ms, maxt_ms, readers: self.0.reader() }))
+    }
+}
+
+impl ExemplarQueryable for HeadQueryable {
+    fn exemplars(&self, start_ms: i64, end_ms: i64, matcher_sets: &[Vec<Matcher>]) -> Result<Vec<ExemplarSeries>, ReadError> {
+        Ok(self.0.exemplars.select(start_ms, end_ms, matcher_sets))
+    }
+}
+
+pub struct HeadQuerier {
+    head: Arc<Head>,
+    mint_ms: i64,
+    maxt_ms: i64,
+    readers: Arc<()>,
+}
+
+impl HeadQuerier {
+    fn slots(&self, matchers: &[Matcher]) -> Option<RoaringBitmap> {
+        (!matchers.is_empty()).then(|| select::select(&self.head.index, matchers))
+    }
+}
+
+impl Querier for HeadQuerier {
+    fn select(&self, sorted: bool, hints: &SelectHints, matchers: &[Matcher]) -> Result<Arc<dyn Selection>, ReadError> {
+        let set = select::select(&self.head.index, matchers);
+        let mut slots: Vec<u32> = set.iter().collect();
+        if hints.func == "series" {
+            let (a, b) = (self.mint_ms, self.maxt_ms);
+            slots.retain(|s| self.head.slot(*s).lock().touches(a, b));
+        }
+        if sorted {
+            self.head.sort_by_labels(&mut slots);
+        }
+        if hints.limit > 0 {
+            slots.truncate(hints.limit);
+        }
+        Ok(Arc::new(HeadSelection {
+            head: Arc::clone(&self.head),
+            slots,
+            mint_ms: self.mint_ms,
+            maxt_ms: self.maxt_ms,
+            _readers: Arc::clone(&self.readers),
+        }))
+    }
+
+    fn label_values(&self, name: &str, hints: LabelHints, matchers: &[Matcher]) -> Result<(Vec<String>, Warnings), ReadError> {
+        let mut values = select::label_values(&self.head.index, name, self.slots(matchers).as_ref());
+        values.sort_unstable();
+        if hints.limit > 0 {
+            values.truncate(hints.limit);
+        }
+        Ok((values, Warnings::new()))
+    }
+
+    fn label_names(&self, hints: LabelHints, matchers: &[Matcher]) -> Result<(Vec<String>, Warnings), ReadError> {
+        let mut names = select::label_names(&self.head.index, self.slots(matchers).as_ref());
+        names.sort_unstable();
+        if hints.limit > 0 {
+            names.truncate(hints.limit);
+        }
+        Ok((names, Warnings::new()))
+    }
+}
+
+pub struct HeadSelection {
+    head: Arc<Head>,
+    slots: Vec<u32>,
+    mint_ms: i64,
+    maxt_ms: i64,
+    _readers: Arc<()>,
+}
+
+thread_local! {
+    /// Memory for one read, used again.
+    static VIEW: RefCell<View> = RefCell::default();
+}
+
+impl Selection for HeadSelection {
+    fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn labels(&self, i: usize) -> Labels {
+        self.head.index.read().labels(self.slots[i])
+    }
+
+    fn read(&self, i: usize, start_ms: i64, end_ms: i64, out: &mut SeriesData) -> Result<(), ReadError> {
+        self.head.read_slot(self.slots[i], start_ms.max(self.mint_ms), end_ms.min(self.maxt_ms), out)
+    }
+
+    fn chunks(&self, i: usize, start_ms: i64, end_ms: i64, each: &mut dyn FnMut(EncodedChunk)) -> Result<(), ReadError> {
+        let chunks = self.head.chunks_of(self.slots[i], start_ms.max(self.mint_ms), end_ms.min(self.maxt_ms))?;
+        chunks.into_iter().for_each(each);
+        Ok(())
+    }
+}
+
+fn corrupt(e: String) -> ReadError {
+    ReadError::Corrupt(e)
+}
+
+impl Head {
+    /// What a reader holds while it reads.
+    pub(crate) fn reader(&self) -> Arc<()> {
+        Arc::clone(&self.readers.lock())
+    }
+
+    pub(crate) fn sort_by_labels(&self, slots: &mut [u32]) {
+        let index = self.index.read();
+        let pairs = &index.pairs;
+        slots.sort_by(|a, b| {
+            let (a, b) = (index.pair_ids(*a), index.pair_ids(*b));
+            // Equal pairs have equal ids: only the first that differ are looked at.
+            match a.iter().zip(b).find(|(x, y)| x != y) {
+                Some((x, y)) => super::pairs::split(pairs.bytes(*x)).cmp(&super::pairs::split(pairs.bytes(*y))),
+                None => a.len().cmp(&b.len()),
+            }
+        });
+    }
+
+    /// Appends the samples of a series, both ends included, without those that were deleted.
+    pub(crate) fn read_slot(&self, slot: u32, start_ms: i64, end_ms: i64, out: &mut SeriesData) -> Result<(), ReadError> {
+        if start_ms > end_ms {
+            return Ok(());
+        }
+        VIEW.with_borrow_mut(|view| {
+            let id = {
+                let s = self.slot(slot).lock();
+                s.view(start_ms, end_ms, view);
+                s.id
+            };
+            match self.deleted_of(id) {
+                None => view.read(&self.full, start_ms, end_ms, out).map_err(corrupt),
+                Some(gone) => {
+                    let mut all = SeriesData::default();
+                    view.read(&self.full, start_ms, end_ms, &mut all).map_err(corrupt)?;
+                    without(&all, &gone, out);
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    pub(crate) fn deleted_of(&self, id: u64) -> Option<Vec<(i64, i64)>> {
+        if !self.any_deleted.load(Ordering::Acquire) {
+            return None;
+        }
+        self.deleted.read().get(&id).cloned()
+    }
+
+    /// The chunks of a series that touch a range, in order of their start. Made anew where samples were deleted.
+    pub(crate) fn chunks_of(&self, slot: u32, start_ms: i64, end_ms: i64) -> Result<Vec<EncodedChunk>, ReadError> {
+        let mut view = View::default();
+        let id = {
+            let s = self.slot(slot).lock();
+            s.view(start_ms, end_ms, &mut view);
+            s.id
+        };
+        if self.deleted_of(id).is_some() {
+            let mut data = SeriesData::default();
+            self.read_slot(slot, start_ms, end_ms, &mut data)?;
+            return Ok(super::series::encode(&data));
+        }
+        let mut out = Vec::new();
+        for c in &view.full {
+            let (mint_ms, chunk) = self.full.read_with_start(c.at).map_err(corrupt)?;
+            if mint_ms <= end_ms {
+                out.push(EncodedChunk { mint_ms, maxt_ms: c.maxt_ms, encoding: chunk.encoding, bytes: Arc::from(chunk.bytes()) });
+            }
+        }
+        if let Some(encoding) = view.open_encoding {
+            out.push(EncodedChunk { mint_ms: view.open_ms.0, maxt_ms: view.open_ms.1, encoding, bytes: Arc::from(view.open.as_slice()) });
+        }
+        view.late.chunks(&mut out);
+        out.sort_by_key(|c| c.mint_ms);
+        debug_assert!(out.iter().all(|c| chunkenc::num_samples(c.encoding, &c.bytes).is_ok()));
+        Ok(out)
+    }
+}
+
+/// Copies the samples that lie in none of the intervals.
+fn without(data: &SeriesData, gone: &[(i64, i64)], out: &mut SeriesData) {
+    let keep = |t: i64| !gone.iter().any(|(a, b)| (*a..=*b).contains(&t));
+    for (i, t) in data.t_ms.iter().enumerate().filter(|(_, t)| keep(**t)) {
+        out.t_ms.push(*t);
+        out.v.push(data.v[i]);
+    }
+    for (i, t) in data.hist_t_ms.iter().enumerate().filter(|(_, t)| keep(**t)) {
+        out.hist_t_ms.push(*t);
+        out.hist.push(Arc::clone(&data.hist[i]));
+    }
+}
