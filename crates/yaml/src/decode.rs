@@ -102,14 +102,17 @@ impl Cx {
     }
 }
 
-/// Reads a document.
+/// Reads a document. An empty one is an empty section: all defaults.
 pub fn from_str<T: FromYaml>(text: &str, options: &Options) -> Result<T, Error> {
     from_node(&tree::parse(text)?, options)
 }
 
 pub fn from_node<T: FromYaml>(node: &Node, options: &Options) -> Result<T, Error> {
     let mut cx = Cx::new(options.clone());
-    let value = T::from_yaml(node, &mut cx);
+    let value = match T::null() {
+        None if node.is_null() => T::from_yaml(&Node { kind: Kind::Map(Vec::new()), ..*node }, &mut cx),
+        _ => T::from_yaml(node, &mut cx),
+    };
     cx.finish(value)
 }
 
