@@ -7,4 +7,6 @@
 //!
 //! No HTTP server in here: the web room mounts what this room answers.
 
+pub mod ledger;
+pub mod receive;
 pub mod wire;

@@ -1,0 +1,424 @@
+//! What is remembered of one merged series, and the decision about each of its samples.
+//!
+//! The rules, with `i` for the interval that the owner's own spacing says:
+//!
+//! 1. The owner's sample is stored. If it comes more than 1.5 `i` after the newest stored one, the hole is first filled with held samples.
+//! 2. A sample of another replica that is newer than the newest stored one is held: written to the log, decided later. The owner's next sample
+//!    covers it, or shows the hole it fills.
+//! 3. If it is more than 1.5 `i` newer, the owner is silent: its sender takes over, and what was held meanwhile is stored.
+//! 4. A sample not newer than the newest stored one is late: see [`super::late`].
+//! 5. A staleness marker of the owner, or its `up` of 0, is held instead of stored while another replica still sees the target; that one takes over.
+//!
+//! Wherever a sample of one replica follows that of another, at least half of `i` lies between them. That keeps the cadence, and as long as the
+//! replicas' clocks are no further apart than that, it keeps counters from stepping back.
+
+use super::late::Late;
+use super::replicas::{NOBODY, Replica, ReplicaId};
+use super::{Batch, Outcome, ValueRef};
+use storage::{AppendError, HeldValue, MergeStore, SeriesRef};
+
+/// More of them than this can only mean that the replicas' intervals differ widely: then the denser one takes over.
+const MAX_HELD: usize = 64;
+/// A replica that saw the target so shortly before the owner lost it is believed to see it still.
+const SEES_IT_FOR_MS: i64 = 60_000;
+/// How far back the spacing of a series is looked up when nothing is remembered of it: first the short way, then the long one.
+const LEARN_BACK_MS: [i64; 2] = [5 * 60_000, 60 * 60_000];
+
+/// Longest distance of neighbours that is not a hole.
+pub(super) fn hole(i: i64) -> i64 {
+    i + i / 2
+}
+
+/// Least distance of samples of different replicas.
+pub(super) fn apart(i: i64) -> i64 {
+    i / 2
+}
+
+/// The same where keeping to it would leave a hole, as when the replicas are just half an interval apart and jitter.
+pub(super) fn barely_apart(i: i64) -> i64 {
+    i * 9 / 20
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct HeldSample {
+    pub t_ms: i64,
+    pub replica: ReplicaId,
+    pub live: bool,
+    pub value: HeldValue,
+    /// The flight that brought it.
+    pub flight: u64,
+    /// When it was received, by the wall clock.
+    pub received_ms: i64,
+}
+
+pub(super) struct State {
+    /// Newest stored sample; `i64::MIN` when there is none.
+    pub newest_ms: i64,
+    /// From here to the newest sample nothing stored is further apart than a hole.
+    pub solid_ms: i64,
+    /// Newest live sample of a replica that is not the owner.
+    other_ms: i64,
+    /// The flight that touched this last.
+    pub flight: u64,
+    /// The owner's last distances, newest first; 0 for none.
+    deltas: [u32; 3],
+    pub owner: ReplicaId,
+    /// Who brought the newest stored sample.
+    last: ReplicaId,
+    other: ReplicaId,
+    /// The newest stored sample is a staleness marker.
+    ended: bool,
+    /// A series named `up`: its 0 is a sample that says "not seen".
+    pub is_up: bool,
+    /// A commit failed: what is remembered here may not be stored. Held samples are good.
+    pub doubtful: bool,
+    /// Newer than the newest stored one, in order of time.
+    #[allow(clippy::box_collection, reason = "most series hold nothing most of the time: one word instead of three")]
+    pub held: Option<Box<Vec<HeldSample>>>,
+    pub late: Option<Box<Late>>,
+}
+
+impl State {
+    pub fn empty(is_up: bool) -> Self {
+        State {
+            newest_ms: i64::MIN,
+            solid_ms: i64::MIN,
+            other_ms: i64::MIN,
+            flight: 0,
+            deltas: [0; 3],
+            owner: NOBODY,
+            last: NOBODY,
+            other: NOBODY,
+            ended: false,
+            is_up,
+            doubtful: false,
+            held: None,
+            late: None,
+        }
+    }
+
+    /// Of a series that was met in the log only: the rest is learned when it is met again.
+    pub fn unknown() -> Self {
+        State { doubtful: true, ..State::empty(false) }
+    }
+
+    /// Learns newest sample and spacing from what is stored. Nobody owns it then.
+    pub fn load(store: &dyn MergeStore, series: SeriesRef, is_up: bool) -> Self {
+        let mut state = State::empty(is_up);
+        let Some(newest) = store.newest_ms(series) else { return state };
+        (state.newest_ms, state.solid_ms) = (newest, newest);
+        let mut times = Vec::new();
+        for back in LEARN_BACK_MS {
+            times.clear();
+            // Blocks that cannot be read now leave the spacing unknown; that is safe, only less exact.
+            if store.times(series, newest.saturating_sub(back), newest, &mut times).is_err() {
+                times.clear();
+            }
+            if times.len() > 3 {
+                break;
+            }
+        }
+        let from = times.len().saturating_sub(4);
+        times[from..].windows(2).for_each(|w| state.push_delta(w[1] - w[0]));
+        let limit = hole(state.own_interval_ms());
+        for w in times.windows(2).rev() {
+            if w[1] - w[0] > limit {
+                break;
+            }
+            state.solid_ms = w[0];
+        }
+        state
+    }
+
+    fn push_delta(&mut self, ms: i64) {
+        self.deltas = [u32::try_from(ms).unwrap_or(u32::MAX), self.deltas[0], self.deltas[1]];
+    }
+
+    /// The middle of the last three distances (the lower of two), so that one odd one does not count; 0 when unknown.
+    fn own_interval_ms(&self) -> i64 {
+        let [a, b, c] = self.deltas.map(i64::from);
+        match (b, c) {
+            (0, _) => a,
+            (_, 0) => a.min(b),
+            _ => a.max(b).min(a.min(b).max(c)),
+        }
+    }
+
+    pub fn interval_ms(&self, of: &Replica) -> i64 {
+        match self.own_interval_ms() {
+            0 => self.held_interval_ms().unwrap_or_else(|| of.typical_ms()),
+            ms => ms,
+        }
+    }
+
+    /// The smallest distance of two held samples of one replica.
+    fn held_interval_ms(&self) -> Option<i64> {
+        let held = self.held.as_ref()?;
+        let after = |i: usize| held[i + 1..].iter().find(|h| h.replica == held[i].replica).map(|h| h.t_ms - held[i].t_ms);
+        (0..held.len()).filter_map(after).filter(|d| *d > 0).min()
+    }
+
+    /// Decides about one sample that came in.
+    pub fn decide(
+        &mut self,
+        b: &mut Batch<'_>,
+        series: SeriesRef,
+        r: (ReplicaId, &Replica),
+        t_ms: i64,
+        value: ValueRef<'_>,
+    ) -> Result<Outcome, AppendError> {
+        let (id, replica) = r;
+        let live = self.is_live(value);
+        let i = self.interval_ms(replica);
+        if t_ms <= self.newest_ms {
+            self.note_other(id, t_ms, live);
+            return self.decide_late(b, series, r, t_ms, value);
+        }
+        let vacant = self.owner == NOBODY && (self.ended || self.newest_ms == i64::MIN || t_ms - self.newest_ms >= apart(i));
+        if id == self.owner || vacant {
+            let another_sees_it = self.other != NOBODY && self.other != id && self.other_ms >= t_ms.saturating_sub(hole(i).max(SEES_IT_FOR_MS));
+            if live || !another_sees_it {
+                return self.own(b, series, r, t_ms, value);
+            }
+            self.hold(b, series, r, t_ms, live, value)?;
+            let next = self.other;
+            (self.other, self.owner) = (NOBODY, next);
+            self.promote(b, series, next, i)?;
+            return Ok(Outcome::Held);
+        }
+        self.note_other(id, t_ms, live);
+        self.hold(b, series, r, t_ms, live, value)?;
+        let held = self.held.as_ref().map_or(0, |h| h.len());
+        if (i > 0 && t_ms - self.newest_ms > hole(i)) || held > MAX_HELD {
+            b.counts.takeovers += 1;
+            self.owner = id;
+            self.promote(b, series, id, i)?;
+            return Ok(if self.newest_ms >= t_ms { Outcome::Stored } else { Outcome::Held });
+        }
+        Ok(Outcome::Held)
+    }
+
+    /// Does a sample say that its sender sees the target?
+    fn is_live(&self, value: ValueRef<'_>) -> bool {
+        !(value.is_stale() || (self.is_up && value.is_zero()))
+    }
+
+    fn note_other(&mut self, id: ReplicaId, t_ms: i64, live: bool) {
+        if id == self.owner {
+            return;
+        }
+        if live && t_ms >= self.other_ms {
+            (self.other, self.other_ms) = (id, t_ms);
+        } else if !live && id == self.other && t_ms > self.other_ms {
+            self.other = NOBODY;
+        }
+    }
+
+    /// Stores a sample of the owner, or of one who becomes it.
+    fn own(
+        &mut self,
+        b: &mut Batch<'_>,
+        series: SeriesRef,
+        r: (ReplicaId, &Replica),
+        t_ms: i64,
+        value: ValueRef<'_>,
+    ) -> Result<Outcome, AppendError> {
+        if self.held.is_some() {
+            self.fill(b, series, t_ms, self.interval_ms(r.1))?;
+        }
+        match b.append(series, t_ms, value) {
+            Ok(()) | Err(AppendError::DuplicateTimestamp) => {}
+            Err(e) => return Err(e),
+        }
+        self.advance(b, series, r.0, t_ms, value.is_stale());
+        r.1.note_interval(self.own_interval_ms());
+        Ok(Outcome::Stored)
+    }
+
+    /// After a sample was stored that is newer than all others.
+    fn advance(&mut self, b: &mut Batch<'_>, series: SeriesRef, id: ReplicaId, t_ms: i64, stale: bool) {
+        let i = self.own_interval_ms();
+        if self.newest_ms == i64::MIN {
+            self.solid_ms = t_ms;
+        } else {
+            let delta = t_ms - self.newest_ms;
+            if i > 0 && delta > hole(i) {
+                self.solid_ms = t_ms;
+            }
+            if id == self.last && !self.ended {
+                self.push_delta(delta);
+            }
+        }
+        if id != self.owner {
+            (self.other, self.other_ms) = (NOBODY, i64::MIN);
+        }
+        (self.newest_ms, self.last, self.ended) = (t_ms, id, stale);
+        self.owner = if stale { NOBODY } else { id };
+        if let Some(held) = &mut self.held {
+            let covered = held.partition_point(|h| h.t_ms <= t_ms);
+            b.counts.covered += covered as u64;
+            b.journal.extend(held.drain(..covered).map(|h| (series, h)));
+            if held.is_empty() {
+                self.held = None;
+            }
+        }
+    }
+
+    /// Writes a sample to the log and keeps it for later. One that is held already is not held again.
+    fn hold(
+        &mut self,
+        b: &mut Batch<'_>,
+        series: SeriesRef,
+        r: (ReplicaId, &Replica),
+        t_ms: i64,
+        live: bool,
+        value: ValueRef<'_>,
+    ) -> Result<(), AppendError> {
+        let held = self.held.get_or_insert_default();
+        let at = held.partition_point(|h| (h.t_ms, h.replica) < (t_ms, r.0));
+        if held.get(at).is_some_and(|h| (h.t_ms, h.replica) == (t_ms, r.0)) {
+            b.counts.duplicates += 1;
+            return Ok(());
+        }
+        let value = value.to_held();
+        b.app.hold(series, &r.1.name, t_ms, value.clone())?;
+        b.counts.held += 1;
+        held.insert(at, HeldSample { t_ms, replica: r.0, live, value, flight: b.flight, received_ms: b.now_ms });
+        Ok(())
+    }
+
+    /// Puts back a held sample that the log gave back, or whose covering sample was not stored after all.
+    pub fn restore(&mut self, sample: HeldSample) {
+        if sample.t_ms <= self.newest_ms {
+            return;
+        }
+        let held = self.held.get_or_insert_default();
+        let at = held.partition_point(|h| (h.t_ms, h.replica) < (sample.t_ms, sample.replica));
+        if held.get(at).is_none_or(|h| (h.t_ms, h.replica) != (sample.t_ms, sample.replica)) {
+            held.insert(at, sample);
+        }
+    }
+
+    /// Fills the hole between the newest stored sample and `next_ms`, if it is one, with held samples of anyone who saw the target.
+    fn fill(&mut self, b: &mut Batch<'_>, series: SeriesRef, next_ms: i64, i: i64) -> Result<(), AppendError> {
+        while i > 0 && !self.ended && self.newest_ms != i64::MIN && next_ms - self.newest_ms > hole(i) {
+            let Some(at) = self.pick(i, next_ms, |h| h.live) else { return Ok(()) };
+            b.counts.filled += 1;
+            let owner = self.owner;
+            self.store_held(b, series, at)?;
+            self.owner = owner;
+        }
+        Ok(())
+    }
+
+    /// The held sample that best follows the newest stored one: the first far enough from it, or a slightly nearer one where that leaves a hole.
+    fn pick(&self, i: i64, before_ms: i64, wanted: impl Fn(&HeldSample) -> bool) -> Option<usize> {
+        let held = self.held.as_ref()?;
+        let newest = self.newest_ms;
+        let distance = |h: &HeldSample| if newest == i64::MIN || self.ended { i64::MAX } else { h.t_ms - newest };
+        let room = |h: &HeldSample| before_ms == i64::MAX || before_ms - h.t_ms >= barely_apart(i);
+        let candidates = || held.iter().enumerate().filter(|(_, h)| h.t_ms < before_ms && room(h) && wanted(h));
+        let far = candidates().find(|(_, h)| distance(h) >= apart(i));
+        let near = candidates().filter(|(_, h)| distance(h) >= barely_apart(i) && distance(h) < apart(i)).last();
+        match (far, near) {
+            (Some((_, h)), Some((n, _))) if distance(h) > hole(i) && !self.ended => Some(n),
+            (Some((f, _)), _) => Some(f),
+            (None, near) => near.filter(|_| before_ms != i64::MAX).map(|(n, _)| n),
+        }
+    }
+
+    /// Stores the held sample at this place; everything before it is covered then.
+    fn store_held(&mut self, b: &mut Batch<'_>, series: SeriesRef, at: usize) -> Result<(), AppendError> {
+        let Some(h) = self.held.as_mut().map(|held| held.remove(at)) else { return Ok(()) };
+        let value = ValueRef::of_held(&h.value);
+        match b.append(series, h.t_ms, value) {
+            Err(e @ AppendError::Unavailable(_)) => {
+                self.restore(h);
+                return Err(e);
+            }
+            // It was taken once and is refused now (retention has passed over it): nothing can be done with it any more.
+            Err(_) => b.counts.refused += 1,
+            Ok(()) => {
+                let (id, t_ms, stale) = (h.replica, h.t_ms, value.is_stale());
+                b.journal.push((series, h));
+                self.advance(b, series, id, t_ms, stale);
+            }
+        }
+        Ok(())
+    }
+
+    /// A new owner: what it sent while it was not is stored as far as the cadence allows, with holes in it filled by others.
+    fn promote(&mut self, b: &mut Batch<'_>, series: SeriesRef, id: ReplicaId, i: i64) -> Result<(), AppendError> {
+        while let Some(at) = self.pick(i, i64::MAX, |h| h.replica == id) {
+            let count = |s: &State| s.held.as_ref().map_or(0, |h| h.len());
+            let before = count(self);
+            if let Some(next_ms) = self.held.as_ref().map(|held| held[at].t_ms) {
+                self.fill(b, series, next_ms, i)?;
+            }
+            if count(self) == before {
+                self.store_held(b, series, at)?;
+                if self.ended {
+                    return Ok(());
+                }
+            }
+            self.owner = id;
+        }
+        Ok(())
+    }
+
+    /// Stores what has been held since before `received_before_ms` without news of the owner, so that it does not stay invisible.
+    pub fn give_up_waiting(
+        &mut self,
+        b: &mut Batch<'_>,
+        series: SeriesRef,
+        received_before_ms: i64,
+        replica: impl Fn(ReplicaId) -> i64,
+    ) -> Result<(), AppendError> {
+        let Some(first) = self.held.as_ref().and_then(|held| held.iter().find(|h| h.received_ms < received_before_ms)) else { return Ok(()) };
+        let (id, typical) = (first.replica, replica(first.replica));
+        let i = match self.own_interval_ms() {
+            0 => self.held_interval_ms().unwrap_or(typical),
+            ms => ms,
+        };
+        b.counts.takeovers += 1;
+        self.owner = id;
+        self.promote(b, series, id, i)?;
+        // What is left and old does not fit the cadence: it lies too near to what is stored.
+        if let Some(held) = &mut self.held {
+            let before = held.len();
+            let journal = &mut b.journal;
+            held.retain(|h| {
+                let keep = h.received_ms >= received_before_ms;
+                if !keep {
+                    journal.push((series, h.clone()));
+                }
+                keep
+            });
+            b.counts.covered += (before - held.len()) as u64;
+            if held.is_empty() {
+                self.held = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// After a failed commit: what that flight held is not in the log.
+    pub fn forget_flight(&mut self, flight: u64) {
+        self.doubtful = true;
+        if let Some(held) = &mut self.held {
+            held.retain(|h| h.flight != flight);
+        }
+    }
+
+    /// Replaces what is doubtful by what is stored, keeping what is held.
+    pub fn reload(&mut self, store: &dyn MergeStore, series: SeriesRef) {
+        let held = self.held.take();
+        let flight = self.flight;
+        *self = State::load(store, series, self.is_up);
+        self.flight = flight;
+        for mut h in held.into_iter().flat_map(|h| *h) {
+            h.live = self.is_live(ValueRef::of_held(&h.value));
+            self.restore(h);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The walk through one request: each series, each sample, into the storage or the merge.
+
+use super::answer::{self, Refusals, Written};
+use super::merge::replicas::{MAX_REPLICAS, Replica, ReplicaId};
+use super::merge::{self, Batch, Merger, ValueRef};
+use super::{ReceiveOptions, Receiver};
+use crate::wire::decode::{Series, WriteDecoder};
+use crate::wire::{Version, WireError};
+use model::name;
+use std::sync::Arc;
+use storage::AppendError;
+
+/// How far a request came.
+pub(super) enum Failure {
+    /// The body is damaged: nothing of it was taken.
+    Wire(WireError),
+    /// The storage takes nothing.
+    Unavailable(String),
+}
+
+impl From<WireError> for Failure {
+    fn from(e: WireError) -> Self {
+        Failure::Wire(e)
+    }
+}
+
+/// What is collected while a request is walked.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub written: Written,
+    pub refusals: Refusals,
+    pub without_metadata: u64,
+    pub conflicts: u64,
+    pub newest_ms: Option<i64>,
+    /// Replicas met in this request, each with its newest sample.
+    pub replicas: Vec<(ReplicaId, Arc<Replica>, i64)>,
+}
+
+impl Receiver {
+    pub(super) fn walk(&self, version: Version, decoded: &[u8], b: &mut Batch<'_>, tally: &mut Tally, now_ms: i64) -> Result<(), Failure> {
+        let latest_ms = now_ms.saturating_add(i64::try_from(self.options.max_ahead.as_millis()).unwrap_or(i64::MAX));
+        let mut decoder = WriteDecoder::new(version, decoded, &self.options.replica_labels)?;
+        while let Some(series) = decoder.next_series()? {
+            let count = (series.samples.len() + series.histogram_count()) as u64;
+            let labels = match &series.labels {
+                Ok(labels) => *labels,
+                Err(fault) => {
+                    tally.refusals.add(reasons::INVALID_LABELS, count, || format!("invalid labels for series {}: {fault}", series.describe()));
+                    continue;
+                }
+            };
+            if count == 0 && version == Version::V2 {
+                tally
+                    .refusals
+                    .add(reasons::NO_SAMPLES, 0, || format!("TimeSeries must contain at least one sample or histogram for series {labels}"));
+                continue;
+            }
+            let id = match b.appender().series(labels) {
+                Ok(id) => id,
+                Err(AppendError::Unavailable(why)) => return Err(Failure::Unavailable(why)),
+                Err(e) => {
+                    tally.refusals.add(answer::reason(&e), count, || format!("{e} for series {labels}"));
+                    continue;
+                }
+            };
+            let mut walk = SeriesWalk { options: &self.options, series: &series, id, latest_ms, tally };
+            if series.replica.is_empty() {
+                walk.plain(b)?;
+            } else {
+                let known = walk.tally.replica(&self.merger, series.replica);
+                let Some((replica_id, replica)) = known else {
+                    walk.tally
+                        .refusals
+                        .add(reasons::REPLICA_LIMIT, count, || format!("limit of {} different replicas reached for series {labels}", MAX_REPLICAS));
+                    continue;
+                };
+                let is_up = || labels.get(name::METRIC_NAME) == Some("up");
+                self.merger.with_series(b, id, is_up, |b, merged| walk.merged(b, merged, replica_id, &replica))?;
+            }
+            walk.beside(b)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reasons for a refusal that are not the storage's.
+pub(super) mod reasons {
+    pub const INVALID_LABELS: &str = "invalid_labels";
+    pub const NO_SAMPLES: &str = "no_samples";
+    pub const REPLICA_LIMIT: &str = "replica_limit";
+    pub const HELD_TOO_LONG: &str = "held_too_long";
+}
+
+impl Tally {
+    fn replica(&mut self, merger: &Merger, name: &str) -> Option<(ReplicaId, Arc<Replica>)> {
+        if let Some((id, replica, _)) = self.replicas.iter().find(|(_, r, _)| r.name == name) {
+            return Some((*id, Arc::clone(replica)));
+        }
+        let (id, replica) = merger.replicas.id(name)?;
+        self.replicas.push((id, Arc::clone(&replica), i64::MIN));
+        Some((id, replica))
+    }
+}
+
+/// One series of a request on its way into the storage.
+struct SeriesWalk<'w, 'd, 'a> {
+    options: &'w ReceiveOptions,
+    series: &'w Series<'d, 'a>,
+    id: storage::SeriesRef,
+    latest_ms: i64,
+    tally: &'w mut Tally,
+}
+
+impl SeriesWalk<'_, '_, '_> {
+    /// Books what became of one sample.
+    fn book(&mut self, t_ms: i64, histogram: bool, result: Result<(), AppendError>) -> Result<(), Failure> {
+        match result {
+            Ok(()) => {}
+            Err(AppendError::DuplicateTimestamp) => self.tally.conflicts += 1,
+            Err(AppendError::Unavailable(why)) => return Err(Failure::Unavailable(why)),
+            Err(e) => {
+                let labels = &self.series.labels;
+                let ahead = if e == AppendError::OutOfBounds && t_ms > self.latest_ms { ": timestamp is too far in the future" } else { "" };
+                self.tally.refusals.add(answer::reason(&e), 1, || match labels {
+                    Ok(labels) => format!("{e}{ahead} for series {labels} (timestamp {t_ms})"),
+                    Err(_) => e.to_string(),
+                });
+                return Ok(());
+            }
+        }
+        if histogram {
+            self.tally.written.histograms += 1;
+        } else {
+            self.tally.written.samples += 1;
+        }
+        self.tally.newest_ms = self.tally.newest_ms.max(Some(t_ms));
+        Ok(())
+    }
+
+    fn plain(&mut self, b: &mut Batch<'_>) -> Result<(), Failure> {
+        let (id, latest_ms, zeros) = (self.id, self.latest_ms, self.options.start_zeros);
+        for s in self.series.samples {
+            if zeros && s.start_ms != 0 {
+                // One that comes too late for its place is no news to anybody.
+                let _ = b.appender().append_start_zero(id, s.t_ms, s.start_ms, false);
+            }
+            let result = if s.t_ms > latest_ms { Err(AppendError::OutOfBounds) } else { b.appender().append(id, s.t_ms, s.v) };
+            self.book(s.t_ms, false, result)?;
+        }
+        for h in self.series.histograms() {
+            let h = h?;
+            if zeros && h.start_ms != 0 {
+                let _ = b.appender().append_start_zero(id, h.t_ms, h.start_ms, true);
+            }
+            let result =
+                if h.t_ms > latest_ms { Err(AppendError::OutOfBounds) } else { b.appender().append_histogram(id, h.t_ms, h.value.as_sample()) };
+            self.book(h.t_ms, true, result)?;
+        }
+        Ok(())
+    }
+
+    fn merged(&mut self, b: &mut Batch<'_>, merged: &mut merge::Series<'_>, replica_id: ReplicaId, replica: &Replica) -> Result<(), Failure> {
+        let latest_ms = self.latest_ms;
+        let mut newest_ms = i64::MIN;
+        for s in self.series.samples {
+            let result = if s.t_ms > latest_ms {
+                Err(AppendError::OutOfBounds)
+            } else {
+                newest_ms = newest_ms.max(s.t_ms);
+                merged.sample(b, replica_id, replica, s.t_ms, ValueRef::Float(s.v)).map(|_| ())
+            };
+            self.book(s.t_ms, false, result)?;
+        }
+        for h in self.series.histograms() {
+            let h = h?;
+            let result = if h.t_ms > latest_ms {
+                Err(AppendError::OutOfBounds)
+            } else {
+                newest_ms = newest_ms.max(h.t_ms);
+                merged.sample(b, replica_id, replica, h.t_ms, ValueRef::Histogram(h.value.as_sample())).map(|_| ())
+            };
+            self.book(h.t_ms, true, result)?;
+        }
+        if let Some((.., newest)) = self.tally.replicas.iter_mut().find(|(id, ..)| *id == replica_id) {
+            *newest = newest_ms.max(*newest);
+        }
+        Ok(())
+    }
+
+    /// Exemplars and metadata. What is wrong with them is counted and never refuses the request: samples matter more.
+    fn beside(&mut self, b: &mut Batch<'_>) -> Result<(), Failure> {
+        for e in self.series.exemplars() {
+            let Ok(e) = e? else {
+                continue;
+            };
+            if e.t_ms.is_none_or(|t| t <= self.latest_ms) && b.appender().append_exemplar(self.id, &e).is_ok() {
+                self.tally.written.exemplars += 1;
+            }
+        }
+        match self.series.metadata() {
+            Some(m) if self.options.metadata => {
+                let _ = b.appender().update_metadata(self.id, &m);
+            }
+            Some(_) => {}
+            None => self.tally.without_metadata += (self.series.samples.len() + self.series.histogram_count()) as u64,
+        }
+        Ok(())
+    }
+}
