@@ -3,7 +3,13 @@
 //! No HTTP, no PromQL, no uplink: it implements the traits of `storage` and knows nobody above. Read [`db`] first, then [`head`], then
 //! [`block`] and [`compact`]; [`chunkenc`] and [`index`] are the formats underneath.
 
+pub mod block;
+pub mod blockquery;
 pub mod chunkenc;
+pub mod compact;
 pub mod config;
 pub mod head;
+pub mod index;
+pub mod meta;
 pub mod metrics;
+pub mod tombstones;

@@ -160,9 +160,7 @@ proptest! {
 
 /// Equal counts in equal buckets, empty buckets aside.
 fn same_histogram(a: &FloatHistogram, b: &FloatHistogram) -> Result<(), TestCaseError> {
-    let filled = |spans: &[Span], counts: &[f64]| {
-        layout::indexes(spans).zip(counts.iter().copied()).filter(|(_, c)| *c != 0.0).collect::<Vec<_>>()
-    };
+    let filled = |spans: &[Span], counts: &[f64]| layout::indexes(spans).zip(counts.iter().copied()).filter(|(_, c)| *c != 0.0).collect::<Vec<_>>();
     prop_assert_eq!(a.sum.to_bits(), b.sum.to_bits());
     if model::sample::is_stale_nan(a.sum) {
         return Ok(());
@@ -189,18 +187,20 @@ fn any_histogram() -> impl Strategy<Value = Histogram> {
     let zero = prop_oneof![Just(0.0), Just(0.001), Just(2f64.powi(-128))];
     let schema = prop_oneof![6 => Just(0i32), 1 => Just(3), 1 => Just(CUSTOM_BUCKETS_SCHEMA)];
     (hint, any_buckets(), any_buckets(), sum, zero, schema, 0u64..3, 0u64..200).prop_map(
-        |(reset_hint, (positive_spans, positive_deltas), (negative_spans, negative_deltas), sum, zero_threshold, schema, zero_count, count)| Histogram {
-            reset_hint,
-            schema,
-            zero_threshold,
-            zero_count,
-            count,
-            sum,
-            positive_spans,
-            negative_spans,
-            positive_deltas,
-            negative_deltas,
-            custom_values: if schema == CUSTOM_BUCKETS_SCHEMA { vec![0.005, 1.0, -3.0, 1e9, 33_554.43] } else { vec![] },
+        |(reset_hint, (positive_spans, positive_deltas), (negative_spans, negative_deltas), sum, zero_threshold, schema, zero_count, count)| {
+            Histogram {
+                reset_hint,
+                schema,
+                zero_threshold,
+                zero_count,
+                count,
+                sum,
+                positive_spans,
+                negative_spans,
+                positive_deltas,
+                negative_deltas,
+                custom_values: if schema == CUSTOM_BUCKETS_SCHEMA { vec![0.005, 1.0, -3.0, 1e9, 33_554.43] } else { vec![] },
+            }
         },
     )
 }
