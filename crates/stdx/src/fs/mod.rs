@@ -3,8 +3,10 @@
 //! What is promised: bytes are on the disk only after [`File::sync_data`]; a new, renamed or removed name is on the disk only after
 //! [`Fs::sync_dir`] of its directory. Anything else may be gone after a power cut.
 
+mod glob;
 mod real;
 
+pub use glob::{glob, matches};
 pub use real::RealFs;
 
 use std::fmt::Debug;
