@@ -381,7 +381,7 @@ impl Default for VectorMatching {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
+/// Cloning, comparing and dropping do not recurse along the left side.
 pub struct BinaryExpr {
     pub op: BinaryOp,
     pub lhs: Expr,
@@ -399,6 +399,44 @@ impl BinaryExpr {
             Expr::Binary(inner) => Some(inner),
             _ => None,
         })
+    }
+}
+
+impl Clone for BinaryExpr {
+    fn clone(&self) -> Self {
+        let spine: Vec<&BinaryExpr> = self.left_spine().collect();
+        let join =
+            |b: &BinaryExpr, lhs: Expr| BinaryExpr { op: b.op, lhs, rhs: b.rhs.clone(), return_bool: b.return_bool, matching: b.matching.clone() };
+        let innermost = spine.last().map_or(self, |b| b);
+        let mut clone = join(innermost, innermost.lhs.clone());
+        for b in spine.iter().rev().skip(1) {
+            clone = join(b, Expr::Binary(Box::new(clone)));
+        }
+        clone
+    }
+}
+
+impl PartialEq for BinaryExpr {
+    fn eq(&self, other: &Self) -> bool {
+        let (mut a, mut b) = (self, other);
+        loop {
+            if a.op != b.op || a.return_bool != b.return_bool || a.matching != b.matching || a.rhs != b.rhs {
+                return false;
+            }
+            match (&a.lhs, &b.lhs) {
+                (Expr::Binary(x), Expr::Binary(y)) => (a, b) = (x, y),
+                (x, y) => return x == y,
+            }
+        }
+    }
+}
+
+/// As text: a tree of a long chain would be too deep to show.
+impl fmt::Debug for BinaryExpr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BinaryExpr(")?;
+        super::print::binary(f, self)?;
+        write!(f, ")")
     }
 }
 

@@ -6,6 +6,7 @@ pub mod ast;
 mod check;
 mod error;
 pub mod functions;
+mod json;
 mod lex;
 mod lex_series;
 mod number;
@@ -15,6 +16,8 @@ mod parser_expr;
 mod parser_modifier;
 mod parser_selector;
 mod parser_series;
+mod pretty;
+mod print;
 mod quoted;
 mod series;
 mod start_times;
@@ -22,6 +25,8 @@ mod token;
 
 pub use ast::{Expr, Span, ValueType};
 pub use error::{ParseError, ParseErrors};
+pub use json::to_json;
+pub use pretty::{MAX_PRETTY_BYTES, prettify, prettify_within};
 pub use series::{MAX_SEQUENCE_VALUES, SequenceItem, SeriesDescription};
 pub use start_times::parse_start_times;
 
@@ -80,3 +85,6 @@ pub fn parse_metric(text: &str) -> Result<Labels, ParseErrors> {
 pub fn parse_series(text: &str) -> Result<SeriesDescription, ParseErrors> {
     Parser::new(text, ParseOptions::default(), true).run(Parser::series_description)
 }
+
+#[cfg(test)]
+mod tests;

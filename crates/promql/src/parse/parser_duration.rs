@@ -16,7 +16,7 @@ pub(super) enum Duration {
 const TIGHTER_THAN_SIGN: u8 = 6;
 
 /// Seconds that 64 bits of nanoseconds can hold.
-const MAX_SECONDS: f64 = 9_223_372_036.854_775_807;
+const MAX_SECONDS: f64 = i64::MAX as f64 / 1e9;
 
 impl Duration {
     fn span(&self) -> Span {

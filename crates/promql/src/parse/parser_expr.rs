@@ -43,6 +43,8 @@ impl Parser<'_> {
     /// An expression of operators that bind at least as strongly as `min`.
     pub(super) fn expr(&mut self, min: u8) -> Parsed<Expr> {
         let mut lhs = self.operand()?;
+        // Asking a long chain for its span would walk it.
+        let start = lhs.span().start;
         while let Kind::Op(op) = self.peek() {
             let strength = op.precedence();
             if strength < min {
@@ -52,7 +54,7 @@ impl Parser<'_> {
             let (return_bool, matching) = self.binary_modifiers()?;
             let rhs = self.nested(|p| p.expr(if op == BinaryOp::Pow { strength } else { strength + 1 }))?;
             let filled = matching.fill_left.is_some() || matching.fill_right.is_some();
-            let span = Span { start: lhs.span().start, end: rhs.span().end };
+            let span = Span { start, end: rhs.span().end };
             lhs = Expr::Binary(Box::new(BinaryExpr { op, lhs, rhs, return_bool, matching: Some(matching) }));
             if filled && !self.options.fill_modifiers {
                 self.error(span, "binop fill modifiers are experimental and not enabled");
