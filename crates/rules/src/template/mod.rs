@@ -13,7 +13,7 @@ mod parse;
 mod printf;
 mod value;
 
-pub use funcs::{FUNCTION_NAMES, Functions};
+pub use funcs::{FUNCTION_NAMES, Functions, query_escape};
 pub use value::{SampleValue, Value};
 
 use std::collections::BTreeMap;

@@ -1,0 +1,39 @@
+//! `alerting`: relabelling of alerts and the Alertmanagers they go to.
+
+use client::HttpConfig;
+use discovery::SdConfigs;
+use model::relabel::RelabelRule;
+use yaml::Millis;
+
+yaml::table! {
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct AlertingConfig as "config.plain" {
+        pub alert_relabel_configs: Vec<RelabelRule> => with(|n, cx| yaml::list(n, cx, "empty or null alert relabeling rule"));
+        pub alertmanagers: Vec<AlertmanagerConfig>;
+    }
+}
+
+yaml::table! {
+    /// One set of Alertmanagers.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct AlertmanagerConfig as "config.plain" check(AlertmanagerConfig::check) {
+        pub http: HttpConfig => inline;
+        pub discovery: SdConfigs => inline;
+        pub scheme: String = "http".to_string();
+        pub path_prefix: String;
+        pub timeout: Millis = Millis::from_secs(10);
+        pub api_version: String = "v2".to_string();
+        pub relabel_configs: Vec<RelabelRule> => with(|n, cx| yaml::list(n, cx, "empty or null Alertmanager target relabeling rule"));
+        pub alert_relabel_configs: Vec<RelabelRule> => with(|n, cx| yaml::list(n, cx, "empty or null Alertmanager alert relabeling rule"));
+    }
+}
+
+impl AlertmanagerConfig {
+    fn check(&mut self) -> Result<(), String> {
+        match self.api_version.as_str() {
+            "v2" => Ok(()),
+            "v1" => Err("expected Alertmanager api version to be one of [v2] but got v1".to_string()),
+            other => Err(format!("expected Alertmanager api version to be one of [v2] but got {other}")),
+        }
+    }
+}
