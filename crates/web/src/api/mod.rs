@@ -1,0 +1,226 @@
+//! `/api/v1` and what lies beside it: which path is answered by what.
+
+mod admin;
+mod args;
+mod envelope;
+mod query;
+mod rules;
+mod series;
+mod status;
+mod targets;
+
+pub use envelope::{ApiError, ApiResult, ErrorKind, Success};
+pub use status::{BuildInfo, RuntimeInfo};
+
+use crate::server::{Params, Reply, Req, percent_decode};
+use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, VARY};
+use http::{Method, StatusCode};
+use model::regex::Regex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use stdx::clock::SharedClock;
+use stdx::metrics::Registry;
+use storage::{ExemplarQueryable, Queryable};
+
+/// What the API answers from.
+pub struct App {
+    pub options: Options,
+    pub clock: SharedClock,
+    pub registry: Registry,
+    /// Local storage and remote reads.
+    pub queryable: Arc<dyn Queryable>,
+    /// Local storage alone: what federation and remote read answer from.
+    pub local: Arc<dyn Queryable>,
+    pub exemplars: Arc<dyn ExemplarQueryable>,
+    /// None for an agent.
+    pub db: Option<Arc<tsdb::Db>>,
+    pub engine: Arc<promql::Engine>,
+    pub scrape: Arc<scrape::ScrapeManager>,
+    /// None for an agent.
+    pub rules: Option<Arc<::rules::Manager>>,
+    pub notifier: Option<Arc<::rules::Notifier>>,
+    /// None unless the receiver is enabled.
+    pub receiver: Option<Arc<remote::receive::Receiver>>,
+    pub reader: Option<Arc<remote::read::Reader>>,
+    pub control: Arc<dyn Control>,
+    pub notifications: Arc<crate::notifications::Notifications>,
+    /// Set when the storage can answer.
+    pub ready: AtomicBool,
+    pub stopping: AtomicBool,
+}
+
+/// What the API may ask of the whole server.
+pub trait Control: Send + Sync {
+    /// Reads the configuration again; returns when it is applied, or why it was refused.
+    fn reload(&self) -> Result<(), String>;
+    /// Asks the server to stop.
+    fn quit(&self);
+    /// The configuration that is in force, secrets hidden.
+    fn config_yaml(&self) -> String;
+    fn external_labels(&self) -> model::Labels;
+    fn runtime_info(&self) -> RuntimeInfo;
+    fn replay(&self) -> Replay;
+}
+
+/// How far the replay of the log is: segment numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Replay {
+    pub min: i64,
+    pub max: i64,
+    pub current: i64,
+}
+
+/// How the API was asked to behave.
+pub struct Options {
+    /// Without a trailing slash; "" for the root.
+    pub route_prefix: String,
+    pub external_url: String,
+    pub listen_address: String,
+    pub page_title: String,
+    pub user_assets: String,
+    pub cors_origin: Regex,
+    pub enable_lifecycle: bool,
+    pub enable_admin: bool,
+    pub agent: bool,
+    pub parse: promql::parse::ParseOptions,
+    pub lookback_delta_ms: i64,
+    pub flags: BTreeMap<String, String>,
+    pub build: BuildInfo,
+    pub features: BTreeMap<String, BTreeMap<String, bool>>,
+    pub max_request_bytes_in_flight: usize,
+}
+
+impl App {
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) && !self.stopping.load(Ordering::Acquire)
+    }
+
+    /// What stands in place of an answer while the storage is not ready or any more.
+    pub fn not_ready(&self) -> Reply {
+        let stopping = if self.stopping.load(Ordering::Acquire) { "true" } else { "false" };
+        let name = http::HeaderName::from_static("x-prometheus-stopping");
+        Reply::text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable").header(name, stopping)
+    }
+
+    fn with_cors(&self, origin: &str, reply: Reply) -> Reply {
+        if origin.is_empty() {
+            return reply;
+        }
+        let allowed = if self.options.cors_origin.pattern() == ".*" {
+            "*"
+        } else if self.options.cors_origin.is_match(origin) {
+            origin
+        } else {
+            return reply.header(VARY, "Origin");
+        };
+        reply
+            .header(VARY, "Origin")
+            .header(ACCESS_CONTROL_ALLOW_ORIGIN, allowed)
+            .header(ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS")
+            .header(ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, Origin")
+            .header(ACCESS_CONTROL_EXPOSE_HEADERS, "Date")
+    }
+}
+
+/// What an agent has no answer for.
+const SERVER_ONLY: &[&str] = &[
+    "query", "query_range", "query_exemplars", "format_query", "parse_query", "labels", "label", "series", "alertmanagers", "alerts", "rules",
+    "admin",
+];
+
+/// Answers a request below `/api/v1`. `path` is what follows that, without the leading slash.
+pub async fn handle(app: Arc<App>, req: Req, path: String) -> Reply {
+    let origin = req.header("origin").to_string();
+    if req.method == Method::OPTIONS {
+        return app.with_cors(&origin, Reply::empty(StatusCode::NO_CONTENT));
+    }
+    let always = matches!(path.as_str(), "status/walreplay" | "notifications" | "notifications/live");
+    if !always && !app.is_ready() {
+        return app.not_ready();
+    }
+    let reply = match path.as_str() {
+        "write" | "push" | "receive" | "read" | "otlp/v1/metrics" => crate::ingest::handle(Arc::clone(&app), req, path).await,
+        "notifications/live" => crate::notifications::live(&app),
+        "openapi.yaml" => openapi(&req.params),
+        _ => {
+            let worker = Arc::clone(&app);
+            let cancel = promql::Cancel::new();
+            let (gone, on_gone) = (req.gone.requested(), cancel.clone());
+            // Ends with the request, whose end is also announced when all went well.
+            tokio::spawn(async move {
+                gone.await;
+                on_gone.cancel();
+            });
+            match tokio::task::spawn_blocking(move || dispatch(&worker, &req, &path, &cancel)).await {
+                Ok(reply) => reply,
+                Err(e) => ApiError::new(ErrorKind::Internal, format!("request failed: {e}")).reply(),
+            }
+        }
+    };
+    app.with_cors(&origin, reply)
+}
+
+fn openapi(params: &Params) -> Reply {
+    let _ = params;
+    Reply::text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+fn dispatch(app: &App, req: &Req, path: &str, cancel: &promql::Cancel) -> Reply {
+    let segments: Vec<&str> = path.split('/').collect();
+    if app.options.agent && (SERVER_ONLY.contains(&segments[0]) || path.starts_with("status/tsdb")) {
+        return ApiError::new(ErrorKind::Execution, "unavailable with Prometheus Agent").reply();
+    }
+    let get = req.method == Method::GET || req.method == Method::HEAD;
+    let post = req.method == Method::POST;
+    let put = req.method == Method::PUT;
+    let result = match (segments.as_slice(), get, post, post || put) {
+        (["query"], true, _, _) | (["query"], _, true, _) => query::instant(app, req, cancel.clone()),
+        (["query_range"], true, _, _) | (["query_range"], _, true, _) => query::range(app, req, cancel.clone()),
+        (["query_exemplars"], true, _, _) | (["query_exemplars"], _, true, _) => series::query_exemplars(app, req),
+        (["format_query"], true, _, _) | (["format_query"], _, true, _) => query::format(app, req),
+        (["parse_query"], true, _, _) | (["parse_query"], _, true, _) => query::parse(app, req),
+        (["labels"], true, _, _) | (["labels"], _, true, _) => series::label_names(app, req),
+        (["label", name, "values"], true, _, _) => series::label_values(app, req, &percent_decode(name.as_bytes(), false)),
+        (["series"], true, _, _) | (["series"], _, true, _) => series::series(app, req),
+        (["scrape_pools"], true, _, _) => targets::pools(app),
+        (["targets"], true, _, _) => targets::targets(app, req),
+        (["targets", "metadata"], true, _, _) => targets::target_metadata(app, req),
+        (["targets", "relabel_steps"], true, _, _) => targets::relabel_steps(app, req),
+        (["metadata"], true, _, _) => targets::metadata(app, req),
+        (["alertmanagers"], true, _, _) => rules::alertmanagers(app),
+        (["alerts"], true, _, _) => rules::alerts(app),
+        (["rules"], true, _, _) => rules::rules(app, req),
+        (["status", "config"], true, _, _) => status::config(app),
+        (["status", "runtimeinfo"], true, _, _) => status::runtime_info(app),
+        (["status", "buildinfo"], true, _, _) => status::build_info(app),
+        (["status", "flags"], true, _, _) => status::flags(app),
+        (["status", "tsdb"], true, _, _) => status::tsdb(app, req),
+        (["status", "tsdb", "blocks"], true, _, _) => status::tsdb_blocks(app),
+        (["status", "walreplay"], true, _, _) => status::wal_replay(app),
+        (["status", "self_metrics"], true, _, _) => status::self_metrics(app, req),
+        (["features"], true, _, _) => status::features(app),
+        (["notifications"], true, _, _) => app.notifications.list(),
+        (["admin", "tsdb", "delete_series"], _, _, true) => admin::delete_series(app, req),
+        (["admin", "tsdb", "clean_tombstones"], _, _, true) => admin::clean_tombstones(app),
+        (["admin", "tsdb", "snapshot"], _, _, true) => admin::snapshot(app, req),
+        (known, ..) if is_known(known) => return Reply::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n"),
+        _ => return Reply::text(StatusCode::NOT_FOUND, "404 page not found\n"),
+    };
+    match result {
+        Ok(success) => success.reply(),
+        Err(e) => e.reply(),
+    }
+}
+
+fn is_known(segments: &[&str]) -> bool {
+    matches!(
+        segments,
+        ["query" | "query_range" | "query_exemplars" | "format_query" | "parse_query" | "labels" | "series" | "scrape_pools" | "targets" | "metadata" | "alertmanagers" | "alerts" | "rules" | "features" | "notifications"]
+            | ["label", _, "values"]
+            | ["targets", "metadata" | "relabel_steps"]
+            | ["status", "config" | "runtimeinfo" | "buildinfo" | "flags" | "tsdb" | "walreplay" | "self_metrics"]
+            | ["status", "tsdb", "blocks"]
+            | ["admin", "tsdb", "delete_series" | "clean_tombstones" | "snapshot"]
+    )
+}

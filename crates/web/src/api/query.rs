@@ -1,0 +1,192 @@
+//! `/query`, `/query_range`, `/format_query`, `/parse_query`.
+
+use super::App;
+use super::args;
+use super::envelope::{ApiError, ApiResult, ErrorKind, Success};
+use crate::json::Json;
+use crate::server::Req;
+use promql::{Cancel, MatrixValue, QueryError, QueryOptions, QueryResult, QueryStats, SampleValue, Value, VectorValue};
+use std::time::Duration;
+
+/// Points of one series that a range query may return.
+const MAX_POINTS: i64 = 11_000;
+
+impl From<QueryError> for ApiError {
+    fn from(e: QueryError) -> Self {
+        let kind = match e.kind {
+            promql::ErrorKind::BadData => return ApiError::param("query", e.message),
+            promql::ErrorKind::Execution => ErrorKind::Execution,
+            promql::ErrorKind::Canceled => ErrorKind::Canceled,
+            promql::ErrorKind::Timeout => ErrorKind::Timeout,
+            promql::ErrorKind::Internal => ErrorKind::Internal,
+        };
+        ApiError::new(kind, e.message)
+    }
+}
+
+fn options(req: &Req, cancel: Cancel) -> Result<QueryOptions, ApiError> {
+    let origin = vec![("clientIP".to_string(), req.peer.ip().to_string()), ("method".to_string(), req.method.to_string()), ("path".to_string(), req.path.clone())];
+    let mut o = QueryOptions { cancel: Some(cancel), origin, ..QueryOptions::default() };
+    if let Some(to) = req.params.find("timeout").filter(|t| !t.is_empty()) {
+        let ms = args::parse_duration_ms(to).map_err(|e| ApiError::param("timeout", e))?;
+        o.timeout = Some(Duration::from_millis(ms.max(0) as u64));
+    }
+    if let Some(d) = req.params.find("lookback_delta").filter(|d| !d.is_empty()) {
+        let ms = args::parse_duration_ms(d).map_err(|e| ApiError::bad_data(format!("error parsing lookback delta duration: {e}")))?;
+        o.lookback_delta_ms = Some(ms);
+    }
+    o.per_step_stats = req.params.get("stats") == "all";
+    Ok(o)
+}
+
+pub fn instant(app: &App, req: &Req, cancel: Cancel) -> ApiResult {
+    let limit = args::limit(&req.params)?;
+    let now = app.clock.now_ms();
+    let ts = args::time_or(&req.params, "time", now)?;
+    let options = options(req, cancel)?;
+    let result = app.engine.instant(app.queryable.as_ref(), req.params.get("query"), ts, &options)?;
+    answer(req, result, limit)
+}
+
+pub fn range(app: &App, req: &Req, cancel: Cancel) -> ApiResult {
+    let limit = args::limit(&req.params)?;
+    let time = |name: &str| args::parse_time_ms(req.params.get(name)).map_err(|e| ApiError::param(name, e));
+    let (start, end) = (time("start")?, time("end")?);
+    if end < start {
+        return Err(ApiError::param("end", "end timestamp must not be before start time"));
+    }
+    let step = args::parse_duration_ms(req.params.get("step")).map_err(|e| ApiError::param("step", e))?;
+    if step <= 0 {
+        return Err(ApiError::param("step", "zero or negative query resolution step widths are not accepted. Try a positive integer"));
+    }
+    if end.saturating_sub(start) / step > MAX_POINTS {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+        ));
+    }
+    let options = options(req, cancel)?;
+    let result = app.engine.range(app.queryable.as_ref(), req.params.get("query"), start, end, step, &options)?;
+    answer(req, result, limit)
+}
+
+fn answer(req: &Req, result: QueryResult, limit: usize) -> ApiResult {
+    let mut j = Json::with_capacity(4096);
+    j.raw("{\"resultType\":\"").raw(result.value.type_name()).raw("\",\"result\":");
+    let cut = write_value(&mut j, &result.value, limit);
+    let stats = req.params.get("stats");
+    if !stats.is_empty() {
+        j.raw(",\"stats\":");
+        write_stats(&mut j, &result.stats);
+    }
+    j.raw("}");
+    let mut out = Success { data: j.into_bytes(), warnings: result.warnings, infos: result.infos };
+    if cut {
+        out.warnings.push("results truncated due to limit".to_string());
+    }
+    if !matches!(stats, "" | "true" | "all") {
+        out.warnings.push(format!(
+            "value {stats:?} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \"true\" or \"all\""
+        ));
+    }
+    Ok(out)
+}
+
+/// Writes a result; true when the limit cut something off.
+fn write_value(j: &mut Json, value: &Value, limit: usize) -> bool {
+    match value {
+        Value::Scalar { t_ms, v } => {
+            j.point(*t_ms, *v);
+            false
+        }
+        Value::String { t_ms, v } => {
+            j.raw("[").time(*t_ms).raw(",").string(v).raw("]");
+            false
+        }
+        Value::Vector(v) => write_vector(j, v, limit),
+        Value::Matrix(m) => write_matrix(j, m, limit),
+    }
+}
+
+fn write_vector(j: &mut Json, v: &VectorValue, limit: usize) -> bool {
+    let n = if limit > 0 { limit.min(v.samples.len()) } else { v.samples.len() };
+    j.raw("[");
+    let mut first = true;
+    for s in &v.samples[..n] {
+        j.sep(&mut first).raw("{\"metric\":").labels(s.labels.as_ref());
+        match &s.value {
+            SampleValue::Float(x) => j.raw(",\"value\":").point(v.t_ms, *x),
+            SampleValue::Histogram(h) => j.raw(",\"histogram\":").histogram_point(v.t_ms, h),
+        };
+        j.raw("}");
+    }
+    j.raw("]");
+    n < v.samples.len()
+}
+
+fn write_matrix(j: &mut Json, m: &MatrixValue, limit: usize) -> bool {
+    let n = if limit > 0 { limit.min(m.len()) } else { m.len() };
+    j.raw("[");
+    let mut first = true;
+    for s in m.iter().take(n) {
+        j.sep(&mut first).raw("{\"metric\":").labels(s.labels.as_ref());
+        if s.float_count() > 0 {
+            j.raw(",\"values\":[");
+            let mut first_point = true;
+            for (t, v) in s.floats() {
+                j.sep(&mut first_point).point(t, v);
+            }
+            j.raw("]");
+        }
+        if s.histogram_count() > 0 {
+            j.raw(",\"histograms\":[");
+            let mut first_point = true;
+            for (t, h) in s.histograms() {
+                j.sep(&mut first_point).histogram_point(t, h);
+            }
+            j.raw("]");
+        }
+        j.raw("}");
+    }
+    j.raw("]");
+    n < m.len()
+}
+
+fn write_stats(j: &mut Json, s: &QueryStats) {
+    let t = &s.timings;
+    j.raw("{\"timings\":{\"evalTotalTime\":").number(t.eval_total.as_secs_f64());
+    j.raw(",\"resultSortTime\":").number(t.result_sort.as_secs_f64());
+    j.raw(",\"queryPreparationTime\":").number(t.query_preparation.as_secs_f64());
+    j.raw(",\"innerEvalTime\":").number(t.inner_eval.as_secs_f64());
+    j.raw(",\"execQueueTime\":").number(t.exec_queue.as_secs_f64());
+    j.raw(",\"execTotalTime\":").number(t.exec_total.as_secs_f64());
+    j.raw("},\"samples\":{");
+    let per_step = |j: &mut Json, name: &str, steps: &Option<Vec<(i64, u64)>>| {
+        if let Some(steps) = steps {
+            j.raw("\"").raw(name).raw("\":[");
+            let mut first = true;
+            for (t, n) in steps {
+                j.sep(&mut first).raw("[").time(*t).raw(",").int(*n as i64).raw("]");
+            }
+            j.raw("],");
+        }
+    };
+    per_step(j, "totalQueryableSamplesPerStep", &s.samples.total_queryable_per_step);
+    per_step(j, "samplesReadPerStep", &s.samples.read_per_step);
+    j.raw("\"totalQueryableSamples\":").int(s.samples.total_queryable as i64);
+    j.raw(",\"samplesRead\":").int(s.samples.read as i64);
+    j.raw(",\"peakSamples\":").int(s.samples.peak as i64).raw("}}");
+}
+
+pub fn format(app: &App, req: &Req) -> ApiResult {
+    let e = promql::parse::parse_expr(req.params.get("query"), &app.options.parse).map_err(|e| ApiError::param("query", e))?;
+    let mut j = Json::default();
+    j.string(&promql::parse::prettify(&e));
+    Ok(Success::json(j))
+}
+
+pub fn parse(app: &App, req: &Req) -> ApiResult {
+    let e = promql::parse::parse_expr(req.params.get("query"), &app.options.parse).map_err(|e| ApiError::param("query", e))?;
+    let mut j = Json::default();
+    j.raw(&promql::parse::to_json(&e));
+    Ok(Success::json(j))
+}

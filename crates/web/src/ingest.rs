@@ -1,0 +1,59 @@
+//! Routes whose bodies are bytes of other servers: remote write, remote read, OTLP.
+
+use crate::api::{ApiError, App, ErrorKind};
+use crate::server::{Body, Reply, Req};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use std::sync::Arc;
+
+pub async fn handle(app: Arc<App>, req: Req, path: String) -> Reply {
+    if req.method != Method::POST {
+        return Reply::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+    }
+    let done = tokio::task::spawn_blocking(move || match path.as_str() {
+        "read" => read(&app, &req),
+        "otlp/v1/metrics" => otlp(&app, &req),
+        _ => write(&app, &req),
+    })
+    .await;
+    done.unwrap_or_else(|e| ApiError::new(ErrorKind::Internal, format!("request failed: {e}")).reply())
+}
+
+fn write(app: &App, req: &Req) -> Reply {
+    let Some(receiver) = &app.receiver else {
+        return Reply::text(StatusCode::NOT_FOUND, "remote write receiver needs to be enabled with --web.enable-remote-write-receiver\n");
+    };
+    from_answer(receiver.handle(req.header("content-type"), req.header("content-encoding"), &req.body))
+}
+
+fn otlp(_app: &App, _req: &Req) -> Reply {
+    Reply::text(StatusCode::NOT_FOUND, "otlp write receiver needs to be enabled with --web.enable-otlp-receiver\n")
+}
+
+fn read(app: &App, req: &Req) -> Reply {
+    let Some(reader) = &app.reader else { return Reply::text(StatusCode::NOT_FOUND, "not found\n") };
+    let answer = reader.handle(&req.body);
+    let mut reply = Reply::empty(status(answer.status));
+    for (name, value) in &answer.headers {
+        push(&mut reply, name, value);
+    }
+    reply.body = Body::full(answer.body);
+    reply
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn push(reply: &mut Reply, name: &str, value: &str) {
+    if let (Ok(n), Ok(v)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+        reply.headers.push((n, v));
+    }
+}
+
+fn from_answer(a: remote::receive::Answer) -> Reply {
+    let mut reply = if a.body.is_empty() { Reply::empty(status(a.status)) } else { Reply::text(status(a.status), a.body) };
+    for (name, value) in &a.headers {
+        push(&mut reply, name, value);
+    }
+    reply
+}
