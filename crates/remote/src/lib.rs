@@ -7,6 +7,8 @@
 //!
 //! No HTTP server in here: the web room mounts what this room answers.
 
+pub mod config;
 pub mod ledger;
 pub mod receive;
+pub mod uplink;
 pub mod wire;

@@ -102,6 +102,20 @@ impl Wal {
         self.cursors.lock().live().iter().map(|c| c.position.lock().segment).min()
     }
 
+    /// How many bytes of the log lie between two positions, as far as they exist. An estimate: asks the directory.
+    pub fn bytes_between(&self, from: LogPosition, to: LogPosition) -> u64 {
+        if from >= to {
+            return 0;
+        }
+        if from.segment == to.segment {
+            return to.offset.saturating_sub(from.offset);
+        }
+        let all = segment::list(self.fs.as_ref(), &self.dir).unwrap_or_default();
+        let whole: u64 = all.iter().filter(|s| s.number >= from.segment && s.number < to.segment).map(|s| s.len).sum();
+        let before = if all.iter().any(|s| s.number == from.segment) { from.offset } else { 0 };
+        whole.saturating_sub(before) + to.offset
+    }
+
     /// Removes all segments below `below` that no cursor needs, and of those that one needs what is over the budget. The segment that is being written stays.
     pub fn truncate(&self, below: u64) -> Result<Truncated, WalError> {
         self.metrics.truncations.inc();

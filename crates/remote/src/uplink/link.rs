@@ -1,0 +1,414 @@
+//! One uplink at work: a thread that reads the log at its end and keeps the cursor, and a thread for the backlog beside it.
+//!
+//! Normally there is one lane: the log is read in order, from the cursor on. When the live lane finds itself far behind and the parent takes samples of any
+//! age, it leaves what lies between to the backlog lane and goes on at the end of the log. A parent that does not is served in order: first what has to be read
+//! back from blocks, then the log.
+
+use super::backlog::{self, Backlog};
+use super::cursor::{Cursor, LogRange, TimeRange};
+use super::feed::Feeder;
+use super::lane::Lane;
+use super::series::SeriesCache;
+use super::shared::Shared;
+use parking_lot::Mutex;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use stdx::fs::SharedFs;
+use storage::Queryable;
+use tokio::runtime::Handle;
+use wal::{CursorHold, LogPosition, Tail, TailEvent, Wal};
+
+/// The live lane leaves the rest to the backlog lane when it is further behind than both.
+const BEHIND_MS: i64 = 30_000;
+const BEHIND_BYTES: u64 = 256 << 10;
+/// How often the cursor is written, metrics are set, and the lanes are thought about.
+const TICK: Duration = Duration::from_secs(1);
+/// How often the number of shards is thought about.
+const RESHARD_EVERY: Duration = Duration::from_secs(10);
+/// A change of less is not worth emptying the shards for.
+const RESHARD_TOLERANCE: f64 = 0.3;
+/// How long a reference is remembered that nothing is heard of.
+const SWEEP_EVERY: Duration = Duration::from_secs(15 * 60);
+/// Wait for the log, or for room in a shard, before looking after everything else again.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What the threads of one uplink need.
+pub(super) struct Link {
+    pub shared: Arc<Shared>,
+    pub wal: Arc<Wal>,
+    pub blocks: Option<Arc<dyn Queryable>>,
+    /// Time of the oldest sample that is stored; None when nothing is.
+    pub oldest_stored_ms: Arc<dyn Fn() -> Option<i64> + Send + Sync>,
+    pub fs: SharedFs,
+    pub runtime: Handle,
+    pub cursor_path: PathBuf,
+    pub hold: CursorHold,
+    pub cache: Arc<Mutex<SeriesCache>>,
+    pub naming: Arc<super::series::Naming>,
+    pub flush_deadline: Duration,
+    /// The first uplink counts what comes in for all.
+    pub counts_in: bool,
+}
+
+/// A running uplink.
+pub(super) struct Running {
+    pub link: Arc<Link>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    pub(super) fn start(link: Arc<Link>) -> std::io::Result<Running> {
+        let mut threads = Vec::new();
+        let name = &link.shared.name;
+        for (role, work) in [("live", run_live as fn(&Arc<Link>)), ("back", run_backlog)] {
+            let own = Arc::clone(&link);
+            threads.push(std::thread::Builder::new().name(format!("uplink-{name}-{role}")).spawn(move || work(&own))?);
+        }
+        Ok(Running { link, threads })
+    }
+
+    /// Stops reading, lets what is queued go out if the parent takes it, writes the cursor.
+    pub(super) fn stop(self) {
+        self.link.shared.stop.request();
+        self.link.wal.wake_readers();
+        for t in self.threads {
+            if t.join().is_err() {
+                tracing::error!(remote_name = %self.link.shared.name, "a thread of the uplink panicked");
+            }
+        }
+        self.link.save_cursor();
+    }
+}
+
+impl Link {
+    pub(super) fn save_cursor(&self) {
+        let cursor = self.shared.cursor.lock().clone();
+        match cursor.save(&self.fs, &self.cursor_path) {
+            // Only what is written may be let go of.
+            Ok(()) => self.hold.advance(cursor.lowest()),
+            Err(e) => {
+                if self.shared.retry_log.due(1, &self.shared.clock).is_some() {
+                    tracing::error!(remote_name = %self.shared.name, path = %self.cursor_path.display(), error = %e, "write uplink cursor");
+                }
+            }
+        }
+    }
+
+    /// Notes what the log's budget has removed before it was read.
+    fn take_passed(&self) {
+        for p in self.hold.take_passed() {
+            let mut c = self.shared.cursor.lock();
+            c.cut_below(p.to);
+            if let Some((start_ms, end_ms)) = p.times_ms {
+                c.add_missing(TimeRange { start_ms, end_ms });
+                tracing::warn!(
+                    remote_name = %self.shared.name, start_ms, end_ms,
+                    "the log was cut before it was sent, the range will be read back from blocks"
+                );
+            }
+        }
+    }
+
+    fn wanted_shards(&self) -> usize {
+        usize::try_from(self.shared.config.queue_config.min_shards).unwrap_or(1)
+    }
+}
+
+fn run_backlog(link: &Arc<Link>) {
+    Backlog::new(Arc::clone(link)).run();
+}
+
+fn run_live(link: &Arc<Link>) {
+    while !link.shared.stop.is_requested() {
+        Live::new(Arc::clone(link)).run();
+    }
+}
+
+/// The live lane's thread.
+struct Live {
+    link: Arc<Link>,
+    lane: Lane,
+    feeder: Feeder,
+    tail: Tail,
+    /// Newest sample time that was read.
+    read_ms: i64,
+    next_tick: Duration,
+    next_sweep: Duration,
+    rates: Rates,
+    /// Another number of shards, as soon as these are empty.
+    reshard_to: Option<usize>,
+    written: Cursor,
+}
+
+impl Live {
+    fn new(link: Arc<Link>) -> Live {
+        let (shared, cursor) = (Arc::clone(&link.shared), link.shared.cursor.lock().clone());
+        let shards = link.wanted_shards();
+        let lane = Lane::start(&shared, &link.runtime, shards, cursor.live, cursor.acked_ms);
+        let feeder = Feeder::new(Arc::clone(&shared), Arc::clone(&link.cache), shards, link.counts_in);
+        let tail = link.wal.tail(cursor.live);
+        let now = shared.clock.monotonic();
+        let m = &shared.metrics;
+        let q = &shared.config.queue_config;
+        m.shard_capacity.set(q.capacity as f64);
+        m.shards.set(shards as f64);
+        m.shards_min.set(q.min_shards as f64);
+        m.shards_max.set(q.max_shards as f64);
+        m.shards_desired.set(shards as f64);
+        m.max_samples_per_send.set(q.max_samples_per_send as f64);
+        Live {
+            lane,
+            feeder,
+            tail,
+            read_ms: cursor.acked_ms,
+            next_tick: now,
+            next_sweep: now + SWEEP_EVERY,
+            rates: Rates::new(now),
+            reshard_to: None,
+            written: cursor,
+            link,
+        }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.link.shared
+    }
+
+    fn stopping(&self) -> bool {
+        self.link.shared.stop.is_requested()
+    }
+
+    fn run(mut self) {
+        while !self.stopping() && !self.lane.is_broken() {
+            self.tick();
+            if let Some(n) = self.reshard_to {
+                if self.lane.tracker.wait_empty(LOOK_EVERY) {
+                    self.reshard(n);
+                }
+                continue;
+            }
+            if self.missing_first() {
+                continue;
+            }
+            self.read();
+        }
+        let Live { link, lane, .. } = self;
+        let tracker = Arc::clone(&lane.tracker);
+        lane.finish(link.flush_deadline);
+        link.note_acked(&tracker);
+        link.save_cursor();
+    }
+
+    /// Reads one record, or waits a little for it.
+    fn read(&mut self) {
+        let entry = self.lane.tracker.next();
+        let (end, fed) = match self.tail.next(LOOK_EVERY, &self.link.shared.stop) {
+            Ok(TailEvent::Record(r)) => (r.end, self.feeder.take(r.bytes, entry)),
+            Ok(TailEvent::Damaged(c)) => {
+                tracing::warn!(remote_name = %self.link.shared.name, error = %c, "part of the log cannot be read, it is not sent");
+                return;
+            }
+            Ok(TailEvent::Skipped { from, to }) => return self.skipped(from, to),
+            Ok(TailEvent::Idle) => {
+                let at = self.tail.position();
+                return self.lane.tracker.push(0, at, i64::MIN);
+            }
+            Ok(TailEvent::Closed) => {
+                self.link.shared.stop.wait_timeout(LOOK_EVERY);
+                return;
+            }
+            Err(e) => {
+                tracing::error!(remote_name = %self.link.shared.name, error = %e, "read the log");
+                self.link.shared.stop.wait_timeout(TICK);
+                self.tail = self.link.wal.tail(self.tail.position());
+                return;
+            }
+        };
+        self.lane.tracker.push(fed.items, end, fed.newest_ms);
+        self.read_ms = self.read_ms.max(fed.newest_ms);
+        self.rates.read += u64::from(fed.items);
+        while !self.lane.push(&mut self.feeder.staged, LOOK_EVERY) {
+            if self.stopping() || self.lane.is_broken() {
+                return;
+            }
+            self.tick();
+        }
+    }
+
+    /// The log was cut. What was cut while we were registered is known by its times; else it lies between what was acknowledged and what comes now.
+    fn skipped(&mut self, from: LogPosition, to: LogPosition) {
+        let s = Arc::clone(self.shared());
+        let before = s.cursor.lock().missing.clone();
+        self.link.take_passed();
+        let told = {
+            let c = s.cursor.lock();
+            before != c.missing || c.live >= to
+        };
+        if !told {
+            let start_ms = s.cursor.lock().acked_ms.saturating_add(1);
+            let end_ms = backlog::first_time_ms(&self.link, to).map_or(s.clock.now_ms(), |t| t - 1);
+            tracing::warn!(
+                remote_name = %s.name, from = %from, to = %to, start_ms, end_ms,
+                "the log no longer holds what was not sent, reading it back from blocks"
+            );
+            s.cursor.lock().add_missing(TimeRange { start_ms, end_ms });
+        }
+        s.cursor.lock().cut_below(to);
+        self.lane.tracker.push(0, to, i64::MIN);
+    }
+
+    /// For a parent that takes no late samples, what has to be read back goes before what comes. True when that was at work.
+    fn missing_first(&mut self) -> bool {
+        let Some(range) = self.shared().cursor.lock().missing.first().copied() else { return false };
+        match self.shared().parent.takes_late() {
+            Some(true) => false,
+            Some(false) => {
+                // In order: nothing that was acknowledged already would be taken again.
+                let start_ms = range.start_ms.max(self.lane.tracker.acked().1.saturating_add(1));
+                let link = Arc::clone(&self.link);
+                backlog::send_missing(&link, &self.lane, range, start_ms, &mut || {
+                    self.next_tick = self.next_tick.min(link.shared.clock.monotonic());
+                    link.note_acked(&self.lane.tracker);
+                    link.save_cursor();
+                });
+                true
+            }
+            None => {
+                backlog::ask_parent(&self.link);
+                true
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.shared().clock.monotonic();
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + TICK;
+        self.link.take_passed();
+        self.link.note_acked(&self.lane.tracker);
+        let cursor = self.shared().cursor.lock().clone();
+        if cursor != self.written {
+            self.link.save_cursor();
+            self.written = cursor;
+        }
+        self.shared().live_delay_ms.store(i64::try_from(self.lane.tracker.oldest().as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
+        if now >= self.next_sweep {
+            self.next_sweep = now + SWEEP_EVERY;
+            self.link.cache.lock().sweep();
+        }
+        self.set_metrics();
+        self.leave_backlog();
+        self.think_about_shards(now);
+    }
+
+    fn set_metrics(&self) {
+        let s = self.shared();
+        let m = &s.metrics;
+        let c = s.cursor.lock().clone();
+        let end = self.link.wal.end();
+        m.pending.set(self.lane.tracker.pending() as f64);
+        m.current_segment.set(self.tail.position().segment as f64);
+        m.acked.set(c.acked_ms as f64 / 1000.0);
+        let bytes = self.link.wal.bytes_between(c.live, end) + c.backlog.iter().map(|r| self.link.wal.bytes_between(r.from, r.to)).sum::<u64>();
+        m.backlog_bytes.set(bytes as f64);
+        m.backlog_seconds.set(self.link.backlog_ms(&c, end) as f64 / 1000.0);
+        m.missing_seconds.set(c.missing.iter().map(|r| (r.end_ms - r.start_ms + 1) as f64 / 1000.0).sum());
+        m.lanes.set(if c.backlog.is_empty() && c.missing.is_empty() { 1.0 } else { 2.0 });
+        if s.parent.takes_late() != Some(true) {
+            m.lanes.set(1.0);
+        }
+    }
+
+    /// Goes on at the end of the log and leaves what lies between to the backlog lane, when that is allowed and worth it.
+    fn leave_backlog(&mut self) {
+        let s = Arc::clone(self.shared());
+        let (read, end) = (self.tail.position(), self.link.wal.end());
+        let behind_ms = s.clock.now_ms() - self.read_ms;
+        if s.parent.takes_late() != Some(true) || behind_ms < BEHIND_MS || self.link.wal.bytes_between(read, end) < BEHIND_BYTES {
+            return;
+        }
+        tracing::info!(remote_name = %s.name, url = %s.url, from = %read, to = %end, behind_ms, "sending the newest samples first and the backlog beside them");
+        s.cursor.lock().backlog.push(LogRange { from: read, to: end });
+        s.backlog_acked_ms.fetch_min(self.read_ms, Ordering::Relaxed);
+        self.lane.tracker.push(0, end, i64::MIN);
+        self.tail = self.link.wal.tail(end);
+        self.read_ms = s.clock.now_ms();
+    }
+
+    fn think_about_shards(&mut self, now: Duration) {
+        let elapsed = now.saturating_sub(self.rates.since);
+        if elapsed < RESHARD_EVERY {
+            return;
+        }
+        let (seconds, sent) = self.lane.take_sending_time();
+        let read = std::mem::take(&mut self.rates.read);
+        self.rates.since = now;
+        if sent == 0 {
+            return;
+        }
+        let shared = self.shared();
+        let q = &shared.config.queue_config;
+        let behind = (shared.clock.now_ms() - self.lane.tracker.acked().1).max(0) as f64 / 1000.0;
+        let rate = read as f64 / elapsed.as_secs_f64();
+        // As much as comes in, and a twentieth of what is behind.
+        let desired = seconds / sent as f64 * (rate + 0.05 * behind * rate);
+        shared.metrics.shards_desired.set(desired);
+        let current = self.lane.shards() as f64;
+        let wanted = desired.ceil().clamp(q.min_shards as f64, q.max_shards as f64);
+        let shrinks_while_behind = wanted < current && behind > 10.0;
+        if (wanted - current).abs() > current * RESHARD_TOLERANCE && !shrinks_while_behind {
+            self.reshard_to = Some(wanted as usize);
+        }
+    }
+
+    fn reshard(&mut self, shards: usize) {
+        let s = Arc::clone(self.shared());
+        tracing::info!(remote_name = %s.name, url = %s.url, from = self.lane.shards(), to = shards, "remote write resharding");
+        self.lane.reshard(shards);
+        self.feeder.set_shards(shards);
+        s.metrics.shards.set(shards as f64);
+        self.reshard_to = None;
+    }
+}
+
+impl Link {
+    /// Takes over what the live lane has had acknowledged.
+    fn note_acked(&self, tracker: &super::tracker::Tracker) {
+        let (live, acked_ms) = tracker.acked();
+        let mut c = self.shared.cursor.lock();
+        c.live = c.live.max(live);
+        c.acked_ms = c.acked_ms.max(acked_ms);
+    }
+
+    /// Age of the oldest sample that is not acknowledged; 0 when all are.
+    pub(super) fn backlog_ms(&self, c: &Cursor, end: LogPosition) -> i64 {
+        let mut oldest = i64::MAX;
+        if c.live < end && self.wal.bytes_between(c.live, end) > 0 {
+            oldest = oldest.min(c.acked_ms);
+        }
+        if !c.backlog.is_empty() {
+            oldest = oldest.min(self.shared.backlog_acked_ms.load(Ordering::Relaxed));
+        }
+        if let Some(r) = c.missing.first() {
+            oldest = oldest.min(r.start_ms);
+        }
+        if oldest == i64::MAX { 0 } else { (self.shared.clock.now_ms() - oldest).max(0) }
+    }
+}
+
+/// What came in since shards were last thought about.
+struct Rates {
+    since: Duration,
+    read: u64,
+}
+
+impl Rates {
+    fn new(since: Duration) -> Self {
+        Rates { since, read: 0 }
+    }
+}
