@@ -8,6 +8,7 @@ pub mod blockquery;
 pub mod chunkenc;
 pub mod compact;
 pub mod config;
+pub mod db;
 pub mod head;
 pub mod index;
 pub mod meta;

@@ -81,11 +81,17 @@ impl Late {
         view.run.extend(self.run.iter().filter(|(t, _)| (start_ms..=end_ms).contains(t)).cloned());
     }
 
-    /// Gives everything away, packed, for a block.
-    pub fn take(&mut self) -> Vec<EncodedChunk> {
-        let mut chunks = std::mem::take(&mut self.chunks);
-        pack(&std::mem::take(&mut self.run), &mut chunks);
-        chunks
+    /// Packs the run and gives a copy of everything.
+    pub fn packed(&mut self) -> Vec<EncodedChunk> {
+        pack(&std::mem::take(&mut self.run), &mut self.chunks);
+        self.chunks.clone()
+    }
+
+    /// Forgets chunks that [`Late::packed`] gave; what came since stays. Returns how many samples that were.
+    pub fn forget(&mut self, chunks: &[EncodedChunk]) -> u64 {
+        let before = self.len();
+        self.chunks.retain(|c| !chunks.iter().any(|gone| Arc::ptr_eq(&gone.bytes, &c.bytes)));
+        (before - self.len()) as u64
     }
 
     pub fn len(&self) -> usize {

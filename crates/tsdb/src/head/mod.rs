@@ -20,9 +20,12 @@ pub mod late;
 pub mod pairs;
 pub mod postings;
 pub mod querier;
+pub mod replay;
 pub mod select;
 pub mod series;
 pub mod slab;
+pub mod source;
+pub mod truncate;
 mod valid;
 pub mod value;
 

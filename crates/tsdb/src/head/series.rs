@@ -367,6 +367,14 @@ impl Series {
         open || late || full
     }
 
+    /// Time of the oldest in-order sample.
+    pub fn oldest_ms(&self, full: &HeadChunks) -> Option<i64> {
+        match self.full.first() {
+            Some(c) => full.read_with_start(c.at).map(|(start, _)| start).ok(),
+            None => (!self.open.is_empty()).then_some(self.open_ms),
+        }
+    }
+
     pub fn has_in_order(&self) -> bool {
         !self.full.is_empty() || !self.open.is_empty()
     }

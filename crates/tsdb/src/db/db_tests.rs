@@ -1,0 +1,215 @@
+use super::*;
+use crate::config::HOUR_MS;
+use model::Matcher;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use stdx::clock::{ManualClock, SharedClock};
+use stdx::fs::RealFs;
+use stdx::metrics::Registry;
+use storage::{AppendError, Queryable, SelectHints, SeriesData, Wait};
+
+/// A multiple of two hours.
+const T0: i64 = 1_699_999_200_000 / (2 * HOUR_MS) * (2 * HOUR_MS);
+
+fn options(dir: &std::path::Path) -> DbOptions {
+    let clock: SharedClock = ManualClock::at_ms(T0 + 24 * HOUR_MS);
+    let registry = Registry::new(Arc::clone(&clock));
+    DbOptions { background: false, ..DbOptions::new(dir, RealFs::shared(), clock, registry) }
+}
+
+fn open(dir: &std::path::Path) -> Arc<Db> {
+    Db::open(options(dir)).expect("open")
+}
+
+fn labels(i: usize) -> Labels {
+    Labels::from_pairs([("__name__", "m".to_string()), ("i", i.to_string())])
+}
+
+fn put(db: &Db, options: AppendOptions, i: usize, samples: &[(i64, f64)]) -> Vec<Result<(), AppendError>> {
+    let mut a = db.appender(options);
+    let s = a.series(labels(i).as_ref()).expect("series");
+    let out = samples.iter().map(|(t, v)| a.append(s, *t, *v)).collect();
+    a.commit(Wait::Durable).expect("commit");
+    out
+}
+
+fn read_all(db: &Db, i: usize) -> Vec<(i64, f64)> {
+    let q = db.querier(i64::MIN / 2, i64::MAX / 2).expect("querier");
+    let found = q.select(true, &SelectHints::default(), &[Matcher::equal("i", i.to_string())]).expect("select");
+    let mut d = SeriesData::default();
+    for n in 0..found.len() {
+        found.read(n, i64::MIN, i64::MAX, &mut d).expect("read");
+    }
+    d.t_ms.into_iter().zip(d.v).collect()
+}
+
+#[test]
+fn what_was_committed_is_there_after_reopening_without_closing() {
+    let dir = tempfile::tempdir().expect("dir");
+    let samples: Vec<(i64, f64)> = (0..500).map(|n| (T0 + n * 15_000, n as f64)).collect();
+    {
+        let db = open(dir.path());
+        put(&db, AppendOptions::scrape(), 1, &samples);
+        put(&db, AppendOptions::receive(), 1, &[(T0 - 9 * HOUR_MS, 7.0), (T0 + 1, 8.0)]);
+        assert!(matches!(Db::open(options(dir.path())), Err(DbError::Locked(_))));
+    }
+    let db = open(dir.path());
+    let mut want = samples.clone();
+    want.extend([(T0 - 9 * HOUR_MS, 7.0), (T0 + 1, 8.0)]);
+    want.sort_by_key(|(t, _)| *t);
+    assert_eq!(read_all(&db, 1), want);
+    // References go on where they were.
+    let mut a = db.appender(AppendOptions::scrape());
+    assert_eq!(a.series(labels(1).as_ref()), Ok(SeriesRef(1)));
+    assert_eq!(a.series(labels(2).as_ref()), Ok(SeriesRef(2)));
+}
+
+#[test]
+fn old_samples_move_to_blocks_and_the_log_is_cut() {
+    let dir = tempfile::tempdir().expect("dir");
+    let db = open(dir.path());
+    let mut want = Vec::new();
+    for step in 0..24 * 60 {
+        let t = T0 + step * 60_000;
+        want.push((t, step as f64));
+        put(&db, AppendOptions::scrape(), 1, &[(t, step as f64)]);
+        if step == 5 {
+            put(&db, AppendOptions::scrape(), 2, &[(t, 1.0)]);
+        }
+        if step % 60 == 59 {
+            db.wal().next_segment().expect("segment");
+            db.maintain().expect("maintain");
+        }
+    }
+    assert!(db.blocks().len() >= 3, "{}", db.blocks().len());
+    assert_eq!(read_all(&db, 1), want);
+    assert_eq!(read_all(&db, 2).len(), 1);
+    assert_eq!(db.head().series_count(), 1, "the short series left the head");
+    assert!(db.wal().segments().expect("segments").0 > 0);
+    assert!(db.head().min_ms().expect("min") >= T0 + 20 * HOUR_MS);
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(read_all(&db, 1), want);
+    let mut times = Vec::new();
+    db.times(SeriesRef(1), T0 + HOUR_MS, T0 + 23 * HOUR_MS, &mut times).expect("times");
+    assert_eq!(times.len(), 22 * 60 + 1);
+}
+
+#[test]
+fn late_samples_are_read_at_once_and_merged_into_blocks() {
+    let dir = tempfile::tempdir().expect("dir");
+    let db = open(dir.path());
+    let minute = |n: i64| T0 + n * 60_000;
+    let mut want: BTreeMap<i64, f64> = BTreeMap::new();
+    for n in (0..600).filter(|n| n % 3 != 0) {
+        put(&db, AppendOptions::scrape(), 1, &[(minute(n), n as f64)]);
+        want.insert(minute(n), n as f64);
+    }
+    db.maintain().expect("maintain");
+    assert!(!db.blocks().is_empty());
+    let late: Vec<(i64, f64)> = (0..600).filter(|n| n % 3 == 0).map(|n| (minute(n), n as f64)).collect();
+    assert!(put(&db, AppendOptions::receive(), 1, &late).iter().all(Result::is_ok));
+    want.extend(late.iter().copied());
+    let all: Vec<(i64, f64)> = want.iter().map(|(t, v)| (*t, *v)).collect();
+    assert_eq!(read_all(&db, 1), all);
+    {
+        let _one = db.change.lock();
+        db.compact_late().expect("compact late");
+        assert_eq!(db.head().late_samples(), 0);
+        assert_eq!(read_all(&db, 1), all);
+    }
+    db.maintain().expect("maintain");
+    assert_eq!(read_all(&db, 1), all);
+    let metas = db.block_metas();
+    assert!(metas.windows(2).all(|w| w[0].max_time_ms <= w[1].min_time_ms), "blocks do not overlap any more: {metas:?}");
+    drop(db);
+    assert_eq!(read_all(&open(dir.path()), 1), all);
+}
+
+#[test]
+fn deleted_samples_are_gone_from_head_and_blocks_for_good() {
+    let dir = tempfile::tempdir().expect("dir");
+    let db = open(dir.path());
+    for n in 0..300 {
+        put(&db, AppendOptions::scrape(), 1, &[(T0 + n * 60_000, n as f64)]);
+        put(&db, AppendOptions::scrape(), 2, &[(T0 + n * 60_000, n as f64)]);
+    }
+    db.maintain().expect("maintain");
+    assert_eq!(db.blocks().len(), 1);
+    let all = read_all(&db, 2);
+    let (from, to) = (T0 + 60 * 60_000, T0 + 250 * 60_000);
+    db.delete_series(from, to, &[Matcher::equal("i", "1")]).expect("delete");
+    let want: Vec<(i64, f64)> = all.iter().copied().filter(|(t, _)| *t < from || *t > to).collect();
+    assert_eq!((read_all(&db, 1), read_all(&db, 2)), (want.clone(), all.clone()));
+    let copy = tempfile::tempdir().expect("dir");
+    db.snapshot(copy.path(), false).expect("snapshot");
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!((read_all(&db, 1), read_all(&db, 2)), (want.clone(), all.clone()));
+    db.clean_tombstones().expect("clean");
+    db.flush_head().expect("flush");
+    assert_eq!((read_all(&db, 1), read_all(&db, 2)), (want.clone(), all.clone()));
+    assert_eq!(db.head().deleted_count(), 0);
+    let db = open(copy.path());
+    assert_eq!((read_all(&db, 1), read_all(&db, 2)), (want, all));
+}
+
+#[test]
+fn labels_of_series_that_left_are_known_while_the_log_speaks_of_them() {
+    let dir = tempfile::tempdir().expect("dir");
+    let db = open(dir.path());
+    put(&db, AppendOptions::scrape(), 7, &[(T0, 1.0)]);
+    let cursor = db.wal().register_cursor("up", db.wal().end());
+    for step in 0..12 * 60 {
+        put(&db, AppendOptions::scrape(), 1, &[(T0 + step * 60_000, 1.0)]);
+        if step % 30 == 0 {
+            db.wal().next_segment().expect("segment");
+        }
+    }
+    db.maintain().expect("maintain");
+    assert_eq!(db.head().series_count(), 1);
+    assert_eq!(db.labels_of(SeriesRef(1)), Some(labels(7)));
+    drop(cursor);
+    let s = db.cardinality(10, None);
+    assert_eq!(s.series_by_metric, vec![("m".to_string(), 1)]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Batches at any time with reopening, compaction and flushing in between: what is read is what was taken.
+    #[test]
+    fn nothing_is_lost_or_doubled(steps in proptest::collection::vec((0u8..10, 0i64..700, 1i64..40), 1..30)) {
+        let dir = tempfile::tempdir().expect("dir");
+        let mut db = open(dir.path());
+        let mut want: [BTreeMap<i64, f64>; 2] = Default::default();
+        for (n, (what, at, len)) in steps.into_iter().enumerate() {
+            match what {
+                0 => {
+                    drop(db);
+                    db = open(dir.path());
+                }
+                1 => db.maintain().expect("maintain"),
+                2 => {
+                    let _one = db.change.lock();
+                    db.compact_late().expect("late");
+                }
+                3 => {
+                    db.wal().next_segment().expect("segment");
+                    db.flush_head().expect("flush");
+                }
+                _ => {
+                    let i = usize::from(what % 2);
+                    let samples: Vec<(i64, f64)> = (at..at + len).map(|m| (T0 + m * 60_000, (n as i64 * 1000 + m) as f64)).collect();
+                    let results = put(&db, AppendOptions::receive(), i, &samples);
+                    for ((t, v), r) in samples.iter().zip(results) {
+                        if r.is_ok() { want[i].entry(*t).or_insert(*v); }
+                    }
+                }
+            }
+        }
+        for (i, want) in want.iter().enumerate() {
+            let got = read_all(&db, i);
+            prop_assert_eq!(got.iter().map(|(t, _)| *t).collect::<Vec<_>>(), want.keys().copied().collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The store as a whole: one directory, a head, blocks, and what keeps them in order.
+//!
+//! [`open`] puts it together, [`query`] and the storage traits here are how it is used, [`maintain`] moves samples from the head to blocks and
+//! forgets what is too old, [`admin`] deletes and snapshots, [`stats`] tells what is in it.
+//!
+//! What is in a directory: docs/formats. It is Prometheus' and stays Prometheus': either program can take it over from the other.
+
+pub mod admin;
+pub mod error;
+pub mod maintain;
+pub mod open;
+pub mod query;
+pub mod stats;
+
+pub use error::DbError;
+pub use stats::{Cardinality, HeadStats};
+
+use crate::block::Block;
+use crate::config::DbOptions;
+use crate::head::replay::ReplayProgress;
+use crate::head::{Head, Logs};
+use crate::meta::BlockMeta;
+use crate::metrics::Metrics;
+use arc_swap::ArcSwap;
+use model::{Labels, Metadata};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use stdx::fs::File;
+use stdx::rand::Rand;
+use stdx::shutdown::Shutdown;
+use storage::{AppendOptions, Appendable, Appender, Held, MergeStore, ReadError, SeriesLookup, SeriesRef};
+use wal::Wal;
+
+/// Shared by everybody who reads and writes. [`Db::close`] ends it.
+pub struct Db {
+    options: DbOptions,
+    retention_time_ms: AtomicI64,
+    retention_size_bytes: AtomicU64,
+    head: Arc<Head>,
+    metrics: Metrics,
+    /// Sorted by the start of their time.
+    blocks: ArcSwap<Vec<Arc<Block>>>,
+    /// One compaction, reload, deletion or snapshot at a time.
+    change: Mutex<()>,
+    rand: Mutex<Rand>,
+    compactions: AtomicBool,
+    progress: Arc<ReplayProgress>,
+    shutdown: Shutdown,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    lock: Mutex<Option<Box<dyn File>>>,
+}
+
+impl Db {
+    pub fn head(&self) -> &Arc<Head> {
+        &self.head
+    }
+
+    fn logs(&self) -> &Logs {
+        self.head.logs().expect("logs are set when the store is opened")
+    }
+
+    /// The log, for uplinks.
+    pub fn wal(&self) -> &Arc<Wal> {
+        &self.logs().wal
+    }
+
+    pub fn options(&self) -> &DbOptions {
+        &self.options
+    }
+
+    pub fn blocks(&self) -> Arc<Vec<Arc<Block>>> {
+        self.blocks.load_full()
+    }
+
+    /// Metas of all blocks, oldest first.
+    pub fn block_metas(&self) -> Vec<Arc<BlockMeta>> {
+        self.blocks.load().iter().map(|b| b.meta()).collect()
+    }
+
+    pub fn replay_progress(&self) -> &ReplayProgress {
+        &self.progress
+    }
+
+    /// Applies what a reload of the configuration may change; 0 means no limit.
+    pub fn set_retention(&self, time_ms: i64, size_bytes: u64) {
+        self.retention_time_ms.store(time_ms, Ordering::Relaxed);
+        self.retention_size_bytes.store(size_bytes, Ordering::Relaxed);
+        self.head.set_retention_ms(time_ms);
+        self.metrics.retention_limit_seconds.set(time_ms as f64 / 1000.0);
+        self.metrics.retention_limit_bytes.set(size_bytes as f64);
+    }
+
+    /// `out_of_order_time_window`: how late scrapes and rules may be.
+    pub fn set_late_window_ms(&self, ms: i64) {
+        self.head.set_late_window_ms(ms);
+    }
+
+    pub fn set_max_exemplars(&self, max: usize) {
+        self.head.set_max_exemplars(max);
+    }
+
+    /// Compactions are left out while off; retention goes on.
+    pub fn enable_compactions(&self, on: bool) {
+        self.compactions.store(on, Ordering::Relaxed);
+    }
+
+    pub fn metadata_of(&self, series: SeriesRef) -> Option<Arc<Metadata>> {
+        self.head.metadata_of(series)
+    }
+
+    /// Time of the oldest sample that can be answered. None when there is none.
+    pub fn oldest_ms(&self) -> Option<i64> {
+        let blocks = self.blocks.load();
+        let blocks = blocks.iter().map(|b| b.meta().min_time_ms).min();
+        let late = self.head.late_range_ms().map(|(a, _)| a);
+        blocks.into_iter().chain(self.head.min_ms()).chain(late).min()
+    }
+
+    /// Stops maintenance, writes out what is gathered and lets go of the directory. The log is complete without it.
+    pub fn close(&self) -> Result<(), DbError> {
+        self.shutdown.request();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's maintenance thread had panicked");
+        }
+        let _one = self.change.lock();
+        self.head.full.close().map_err(DbError::io("write full chunks of the head"))?;
+        let logs = self.logs();
+        logs.wal.close()?;
+        logs.wbl.close()?;
+        if let Some(lock) = self.lock.lock().take() {
+            let path = self.options.dir.join(open::LOCK_FILE);
+            if let Err(e) = self.options.fs.remove_file(&path) {
+                tracing::warn!(path = %path.display(), error = %e, "remove the lock file");
+            }
+            drop(lock);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        self.shutdown.request();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.thread().id() != std::thread::current().id()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Appendable for Db {
+    fn appender(&self, options: AppendOptions) -> Box<dyn Appender + '_> {
+        Box::new(self.head.appender(options))
+    }
+}
+
+impl MergeStore for Db {
+    fn newest_ms(&self, series: SeriesRef) -> Option<i64> {
+        self.head.newest_ms(series)
+    }
+
+    fn times(&self, series: SeriesRef, start_ms: i64, end_ms: i64, out: &mut Vec<i64>) -> Result<(), ReadError> {
+        self.times_of(series, start_ms, end_ms, out)
+    }
+
+    fn take_held(&self) -> Vec<Held> {
+        self.head.take_held()
+    }
+}
+
+impl SeriesLookup for Db {
+    fn labels_of(&self, series: SeriesRef) -> Option<Labels> {
+        self.head.labels_of(series)
+    }
+}
+
+#[cfg(test)]
+#[path = "db_tests.rs"]
+mod tests;

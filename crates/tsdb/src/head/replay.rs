@@ -1,0 +1,445 @@
+//! Filling the head from the disk: checkpoint, log, and Prometheus' log of late samples.
+//!
+//! One thread reads and decodes, others append, each its share of the series; what is under way between them is bounded, so replay needs no more
+//! memory than running did. Chunks under `chunks_head` save appending, not reading: samples that such a chunk covers are passed over.
+//!
+//! From the log only samples in order are taken: late ones stand in the second log (see [`super::commit`]), whose marks of mapped chunks are not
+//! needed because it is kept until all of it is in blocks. Damaged places cost themselves; they are reported and repaired at the end.
+
+use super::Head;
+use super::chunks_head::Found;
+use super::commit::insert_late;
+use super::late::Inserted;
+use super::series::FullChunk;
+use super::value::{Kind, Value};
+use model::{Exemplar, LabelsRef, Metadata};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use stdx::fs::SharedFs;
+use storage::{Held, HeldValue, SeriesRef};
+use wal::record::{self, RecordType, RefSample};
+use wal::replay::LogReader;
+use wal::{Corruption, WalError, checkpoint, repair};
+
+/// Samples handed to a worker at once.
+const BATCH: usize = 4096;
+/// Batches that may wait for a worker.
+const WAITING: usize = 32;
+const MAX_WORKERS: usize = 8;
+
+/// How far replay is, for who asks while it runs.
+#[derive(Debug, Default)]
+pub struct ReplayProgress {
+    pub first_segment: AtomicU64,
+    pub last_segment: AtomicU64,
+    pub current_segment: AtomicU64,
+}
+
+/// What replay found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplayStats {
+    pub records: u64,
+    pub samples: u64,
+    pub late_samples: u64,
+    /// References that no series record explained, by kind of record.
+    pub unknown_samples: u64,
+    pub unknown_other: u64,
+    /// Damaged places.
+    pub damaged: u64,
+}
+
+/// Full chunks by the reference of their series.
+pub type FoundChunks = HashMap<u64, Vec<Found>, foldhash::fast::RandomState>;
+
+enum Work {
+    Floats(Vec<(u64, i64, f64)>),
+    Values(Vec<(u64, i64, Value)>),
+    /// Says when everything before it is done.
+    Barrier(SyncSender<()>),
+}
+
+#[derive(Default)]
+struct Done {
+    samples: u64,
+    late: u64,
+    unknown: u64,
+    /// Oldest and newest time, in order and late.
+    in_order: Option<(i64, i64)>,
+    late_range: Option<(i64, i64)>,
+    chunks: u64,
+}
+
+impl Head {
+    /// Fills the empty head. `through` is the last segment to read of the log; the one after it may be written already.
+    pub fn replay(
+        &self,
+        fs: &SharedFs,
+        wal_dir: &Path,
+        wbl_dir: &Path,
+        through: (u64, u64),
+        found: FoundChunks,
+        progress: &ReplayProgress,
+    ) -> Result<ReplayStats, WalError> {
+        let mut stats = ReplayStats::default();
+        let mut damage = Vec::new();
+        let checkpoint = if fs.exists(wal_dir) { checkpoint::last(fs.as_ref(), wal_dir)? } else { None };
+        let first = checkpoint.as_ref().map_or(0, |c| c.segment + 1);
+        progress.last_segment.store(through.0, Ordering::Relaxed);
+        progress.first_segment.store(first.min(through.0), Ordering::Relaxed);
+        progress.current_segment.store(first.min(through.0), Ordering::Relaxed);
+        let mut main =
+            Main { head: self, found, aliases: HashMap::default(), stats: &mut stats, scratch: Vec::new(), samples: Vec::new(), max_id: 0 };
+        if let Some(c) = &checkpoint {
+            main.read(LogReader::open(Arc::clone(fs), &c.path, 0, u64::MAX)?, false, None, &mut damage)?;
+        }
+        main.read(LogReader::open(Arc::clone(fs), wal_dir, first, through.0)?, false, Some(progress), &mut damage)?;
+        if fs.exists(wbl_dir) {
+            main.read(LogReader::open(Arc::clone(fs), wbl_dir, 0, through.1)?, true, None, &mut damage)?;
+        }
+        self.last_id.fetch_max(main.max_id, Ordering::Relaxed);
+        drop(main);
+        stats.damaged = damage.len() as u64;
+        for c in &damage {
+            self.metrics.wal_corruptions.inc();
+            tracing::error!(damage = %c, "damaged place in the log; what stood in it is lost");
+            repair::repair(fs, c)?;
+        }
+        let unknown = |n: u64, kind: &str| {
+            if n > 0 {
+                self.metrics.wal_replay_unknown_refs.with(&[kind]).add(n);
+                tracing::warn!(count = n, kind, "the log refers to series that it does not name");
+            }
+        };
+        unknown(stats.unknown_samples, "samples");
+        unknown(stats.unknown_other, "other");
+        Ok(stats)
+    }
+}
+
+struct Main<'a> {
+    head: &'a Head,
+    found: FoundChunks,
+    /// References of series that have another one already.
+    aliases: HashMap<u64, u64, foldhash::fast::RandomState>,
+    stats: &'a mut ReplayStats,
+    scratch: Vec<u8>,
+    samples: Vec<RefSample>,
+    max_id: u64,
+}
+
+struct Workers {
+    senders: Vec<SyncSender<Work>>,
+    floats: Vec<Vec<(u64, i64, f64)>>,
+    values: Vec<Vec<(u64, i64, Value)>>,
+}
+
+impl Workers {
+    fn float(&mut self, id: u64, t_ms: i64, v: f64) {
+        let n = id as usize % self.senders.len();
+        if !self.values[n].is_empty() {
+            self.flush_values(n);
+        }
+        let list = &mut self.floats[n];
+        list.push((id, t_ms, v));
+        if list.len() >= BATCH {
+            self.flush_floats(n);
+        }
+    }
+
+    fn value(&mut self, id: u64, t_ms: i64, value: Value) {
+        let n = id as usize % self.senders.len();
+        if !self.floats[n].is_empty() {
+            self.flush_floats(n);
+        }
+        let list = &mut self.values[n];
+        list.push((id, t_ms, value));
+        if list.len() >= BATCH / 8 {
+            self.flush_values(n);
+        }
+    }
+
+    fn flush_floats(&mut self, n: usize) {
+        let list = std::mem::replace(&mut self.floats[n], Vec::with_capacity(BATCH));
+        self.senders[n].send(Work::Floats(list)).expect("workers run until their channel is closed");
+    }
+
+    fn flush_values(&mut self, n: usize) {
+        let list = std::mem::take(&mut self.values[n]);
+        self.senders[n].send(Work::Values(list)).expect("workers run until their channel is closed");
+    }
+
+    fn flush(&mut self) {
+        for n in 0..self.senders.len() {
+            if !self.floats[n].is_empty() {
+                self.flush_floats(n);
+            }
+            if !self.values[n].is_empty() {
+                self.flush_values(n);
+            }
+        }
+    }
+
+    /// Returns when everything handed out so far is in the head.
+    fn barrier(&mut self) {
+        self.flush();
+        let (done, wait) = sync_channel(self.senders.len());
+        for s in &self.senders {
+            s.send(Work::Barrier(done.clone())).expect("workers run until their channel is closed");
+        }
+        for _ in &self.senders {
+            let _ = wait.recv();
+        }
+    }
+}
+
+impl Main<'_> {
+    fn read(&mut self, mut reader: LogReader, late: bool, progress: Option<&ReplayProgress>, damage: &mut Vec<Corruption>) -> Result<(), WalError> {
+        let n = std::thread::available_parallelism().map_or(1, |n| n.get()).clamp(1, MAX_WORKERS);
+        let head = self.head;
+        let mut all = Vec::new();
+        let result = std::thread::scope(|scope| {
+            let (senders, receivers): (Vec<_>, Vec<_>) = (0..n).map(|_| sync_channel(WAITING)).unzip();
+            let handles: Vec<_> = receivers.into_iter().map(|r| scope.spawn(move || work(head, r, late))).collect();
+            let mut workers = Workers { senders, floats: vec![Vec::new(); n], values: (0..n).map(|_| Vec::new()).collect() };
+            let result = self.read_all(&mut reader, &mut workers, progress, damage);
+            workers.flush();
+            drop(workers);
+            all = handles.into_iter().map(|h| h.join().expect("a worker does not panic")).collect();
+            result
+        });
+        for d in all {
+            self.stats.samples += d.samples;
+            self.stats.late_samples += d.late;
+            self.stats.unknown_samples += d.unknown;
+            head.metrics.head_chunks_created.add(d.chunks);
+            head.metrics.head_chunks.add(d.chunks as f64);
+            if let Some((a, b)) = d.in_order {
+                head.widen_in_order(a, b);
+            }
+            if let Some((a, b)) = d.late_range {
+                head.widen_late(a, b);
+            }
+            head.late_samples.fetch_add(d.late, Ordering::Relaxed);
+        }
+        head.metrics.late_samples.set(head.late_samples() as f64);
+        result
+    }
+
+    fn read_all(
+        &mut self,
+        reader: &mut LogReader,
+        workers: &mut Workers,
+        progress: Option<&ReplayProgress>,
+        damage: &mut Vec<Corruption>,
+    ) -> Result<(), WalError> {
+        loop {
+            match reader.next() {
+                Ok(None) => return Ok(()),
+                Ok(Some(r)) => {
+                    if let Some(p) = progress {
+                        p.current_segment.store(r.start.segment, Ordering::Relaxed);
+                    }
+                    self.stats.records += 1;
+                    let at = r.start;
+                    if let Err(e) = self.record(r.bytes, workers) {
+                        self.head.metrics.wal_corruptions.inc();
+                        tracing::error!(position = %at, error = %e, "a record of the log makes no sense; the rest of it is lost");
+                    }
+                }
+                Err(WalError::Corrupt(c)) => damage.push(c),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn canonical(&self, id: u64) -> u64 {
+        if self.aliases.is_empty() { id } else { self.aliases.get(&id).copied().unwrap_or(id) }
+    }
+
+    fn record(&mut self, bytes: &[u8], workers: &mut Workers) -> Result<(), record::RecordError> {
+        let Some(kind) = RecordType::of(bytes) else { return Ok(()) };
+        match kind {
+            RecordType::Series => {
+                let mut scratch = std::mem::take(&mut self.scratch);
+                let result = record::decode_series(bytes, &mut scratch, |id, labels| self.series(id, labels));
+                self.scratch = scratch;
+                result
+            }
+            RecordType::Samples | RecordType::SamplesV2 => {
+                let mut samples = std::mem::take(&mut self.samples);
+                samples.clear();
+                let result = record::decode_samples(bytes, &mut samples);
+                for s in &samples {
+                    workers.float(self.canonical(s.series), s.t_ms, s.v);
+                }
+                self.samples = samples;
+                result
+            }
+            RecordType::Histograms | RecordType::CustomHistograms | RecordType::HistogramsV2 => {
+                record::decode_histograms(bytes, |s| workers.value(self.canonical(s.series), s.t_ms, Value::Int(Arc::new(s.h))))
+            }
+            RecordType::FloatHistograms | RecordType::CustomFloatHistograms | RecordType::FloatHistogramsV2 => {
+                record::decode_float_histograms(bytes, |s| workers.value(self.canonical(s.series), s.t_ms, Value::FloatHistogram(Arc::new(s.h))))
+            }
+            RecordType::Exemplars => {
+                let mut scratch = std::mem::take(&mut self.scratch);
+                let result = record::decode_exemplars(bytes, &mut scratch, |e| {
+                    let id = self.canonical(e.series);
+                    match self.head.labels_of(SeriesRef(id)) {
+                        Some(labels) => {
+                            let exemplar = Exemplar { labels: e.labels.to_labels(), value: e.v, t_ms: Some(e.t_ms) };
+                            self.head.exemplars.add(&labels, exemplar, &self.head.metrics);
+                        }
+                        None => self.stats.unknown_other += 1,
+                    }
+                });
+                self.scratch = scratch;
+                result
+            }
+            RecordType::Metadata => record::decode_metadata(bytes, |m| {
+                let metadata = Metadata { kind: m.kind, help: m.help.to_string(), unit: m.unit.to_string() };
+                self.head.metadata.write().insert(self.canonical(m.series), Arc::new(metadata));
+            }),
+            RecordType::Tombstones => record::decode_tombstones(bytes, |t| {
+                self.max_id = self.max_id.max(t.series);
+                let id = self.canonical(t.series);
+                if (t.start_ms, t.end_ms) == (i64::MIN, i64::MAX) {
+                    // Prometheus moved this stale series to a block: it begins anew if it comes again.
+                    workers.barrier();
+                    self.head.drop_series(id);
+                } else if t.end_ms >= self.head.floor_ms() {
+                    self.head.add_deleted(id, t.start_ms, t.end_ms);
+                }
+            }),
+            RecordType::Held => record::decode_held(bytes, |replica, series, t_ms, value| {
+                let value = match value {
+                    record::HeldValue::Float(v) => HeldValue::Float(v),
+                    record::HeldValue::Int(h) => HeldValue::Int(Arc::new(h)),
+                    record::HeldValue::FloatHistogram(h) => HeldValue::FloatHistogram(Arc::new(h)),
+                };
+                let series = SeriesRef(self.canonical(series));
+                self.head.held.lock().push(Held { series, replica: replica.to_string(), t_ms, value });
+            }),
+            RecordType::MmapMarkers => Ok(()),
+        }
+    }
+
+    fn series(&mut self, id: u64, labels: LabelsRef<'_>) {
+        self.max_id = self.max_id.max(id);
+        let (slot, created) = match self.head.find_or_create(labels, Some(id)) {
+            Ok(found) => found,
+            Err(e) => {
+                tracing::warn!(error = %e, series = id, "the log names a series with labels that are not allowed; it is left out");
+                return;
+            }
+        };
+        if !created {
+            let known = self.head.slot(slot).lock().id;
+            if known != id {
+                self.aliases.insert(id, known);
+                self.head.index.write().alias(id, slot);
+            }
+        }
+        let Some(chunks) = self.found.remove(&id) else { return };
+        let floor = self.head.floor_ms();
+        let mut s = self.head.slot(slot).lock();
+        for c in chunks.iter().filter(|c| c.maxt_ms >= floor) {
+            if c.mint_ms <= s.newest_ms || c.maxt_ms < c.mint_ms {
+                continue;
+            }
+            s.push_full(FullChunk { at: c.at, maxt_ms: c.maxt_ms });
+            s.set_newest(c.maxt_ms, c.encoding);
+            self.head.widen_in_order(c.mint_ms.max(floor), c.maxt_ms);
+            self.head.metrics.head_chunks.add(1.0);
+        }
+    }
+}
+
+fn wider(range: &mut Option<(i64, i64)>, t: i64) {
+    *range = Some(range.map_or((t, t), |(a, b)| (a.min(t), b.max(t))));
+}
+
+fn work(head: &Head, work: Receiver<Work>, late: bool) -> Done {
+    let mut done = Done::default();
+    let mut slots = Vec::new();
+    for batch in work {
+        match batch {
+            Work::Floats(list) => {
+                find_slots(head, list.iter().map(|s| s.0), &mut slots);
+                for ((_, t_ms, v), slot) in list.into_iter().zip(&slots) {
+                    if late || model::sample::is_stale_nan(v) {
+                        one(head, *slot, t_ms, Value::Float(v), late, &mut done);
+                    } else {
+                        one_float(head, *slot, t_ms, v, &mut done);
+                    }
+                }
+            }
+            Work::Values(list) => {
+                find_slots(head, list.iter().map(|s| s.0), &mut slots);
+                for ((_, t_ms, value), slot) in list.into_iter().zip(&slots) {
+                    one(head, *slot, t_ms, value, late, &mut done);
+                }
+            }
+            Work::Barrier(reached) => {
+                let _ = reached.send(());
+            }
+        }
+    }
+    done
+}
+
+fn find_slots(head: &Head, ids: impl Iterator<Item = u64>, out: &mut Vec<Option<u32>>) {
+    let index = head.index.read();
+    out.clear();
+    out.extend(ids.map(|id| index.slot_of(id)));
+}
+
+#[inline]
+fn one_float(head: &Head, slot: Option<u32>, t_ms: i64, v: f64, done: &mut Done) {
+    let Some(slot) = slot else {
+        done.unknown += 1;
+        return;
+    };
+    let mut s = head.slot(slot).lock();
+    if t_ms > s.newest_ms && t_ms >= head.floor_ms() {
+        done.chunks += u64::from(s.append_float(t_ms, v, head.chunk_context()));
+        done.samples += 1;
+        wider(&mut done.in_order, t_ms);
+    }
+}
+
+fn one(head: &Head, slot: Option<u32>, t_ms: i64, value: Value, late: bool, done: &mut Done) {
+    let Some(slot) = slot else {
+        done.unknown += 1;
+        return;
+    };
+    let mut s = head.slot(slot).lock();
+    let value = s.typed_stale_marker(value);
+    if late {
+        if s.stored_is(t_ms, &value, &head.full).is_none() && insert_late(&mut s, t_ms, value) == Inserted::New {
+            done.late += 1;
+            wider(&mut done.late_range, t_ms);
+        }
+    } else if t_ms > s.newest_ms && t_ms >= head.floor_ms() {
+        done.chunks += u64::from(s.append_in_order(t_ms, &value, head.chunk_context()));
+        done.samples += 1;
+        wider(&mut done.in_order, t_ms);
+    }
+}
+
+impl Head {
+    /// Counts what is only counted as it changes. Called once when the head was filled.
+    pub fn count_after_replay(&self) {
+        let (mut stale, mut histograms) = (0u64, 0u64);
+        for slot in self.index.read().all() {
+            let s = self.slot(slot).lock();
+            stale += u64::from(s.stale);
+            histograms += u64::from(s.kind > Kind::Float);
+        }
+        self.metrics.head_stale_series.set(stale as f64);
+        self.metrics.native_histogram_series.set(histograms as f64);
+    }
+}
