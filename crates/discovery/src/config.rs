@@ -1,8 +1,10 @@
 //! Every `*_sd_configs` key and `static_configs`, inline in the section that uses them.
 
+use crate::dns::DnsConfig;
 use crate::file::FileConfig;
 use crate::group::TargetGroup;
 use crate::http_sd::HttpSdConfig;
+use crate::kubernetes::KubernetesConfig;
 use yaml::{Cx, Fields, FromYaml, MapWriter, Node, ToYaml};
 
 /// One discovery of a job.
@@ -12,6 +14,8 @@ pub enum SdConfig {
     Static(Vec<TargetGroup>),
     File(FileConfig),
     Http(Box<HttpSdConfig>),
+    Dns(DnsConfig),
+    Kubernetes(Box<KubernetesConfig>),
 }
 
 /// The discoveries of one section. Put into a table as `pub sd: SdConfigs => inline;`, last, as its keys are written back last.
@@ -21,15 +25,14 @@ pub struct SdConfigs {
 }
 
 /// What can be used, by the names of the reference's feature list.
-pub const NAMES: [&str; 3] = ["file", "http", "static"];
+pub const NAMES: [&str; 5] = ["dns", "file", "http", "kubernetes", "static"];
 
 /// What the reference has beside.
-const UNSUPPORTED: [&str; 34] = [
+const UNSUPPORTED: [&str; 32] = [
     "aws",
     "azure",
     "consul",
     "digitalocean",
-    "dns",
     "docker",
     "dockerswarm",
     "ec2",
@@ -39,7 +42,6 @@ const UNSUPPORTED: [&str; 34] = [
     "gce",
     "hetzner",
     "ionos",
-    "kubernetes",
     "kuma",
     "lightsail",
     "linode",
@@ -109,6 +111,8 @@ impl SdConfig {
             SdConfig::Static(_) => "static",
             SdConfig::File(_) => "file",
             SdConfig::Http(_) => "http",
+            SdConfig::Dns(_) => "dns",
+            SdConfig::Kubernetes(_) => "kubernetes",
         }
     }
 }
@@ -121,6 +125,8 @@ impl Fields for SdConfigs {
             "static_configs" if !node.is_null() => self.statics(node, cx),
             "static_configs" => {}
             "file_sd_configs" => self.each(key, node, cx, SdConfig::File),
+            "dns_sd_configs" => self.each(key, node, cx, SdConfig::Dns),
+            "kubernetes_sd_configs" => self.each(key, node, cx, |c| SdConfig::Kubernetes(Box::new(c))),
             "http_sd_configs" => self.each(key, node, cx, |c| SdConfig::Http(Box::new(c))),
             _ => {
                 let Some(name) = key.strip_suffix("_sd_configs").filter(|n| UNSUPPORTED.contains(n)) else { return false };
@@ -145,8 +151,10 @@ impl Fields for SdConfigs {
                 self.configs.iter().filter_map(|c| if let SdConfig::$variant(c) = c { Some(c) } else { None })
             };
         }
+        all(out, "dns_sd_configs", of!(Dns));
         all(out, "file_sd_configs", of!(File));
-        all(out, "http_sd_configs", of!(Http));
+        all(out, "http_sd_configs", of!(Http).map(|c| &**c));
+        all(out, "kubernetes_sd_configs", of!(Kubernetes).map(|c| &**c));
         all(out, "static_configs", of!(Static).flatten());
     }
 

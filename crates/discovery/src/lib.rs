@@ -5,10 +5,12 @@
 //! found last. Not here: relabelling and what a target is; that is the scrape room's.
 
 mod config;
+mod dns;
 mod error;
 mod file;
 mod group;
 mod http_sd;
+mod kubernetes;
 mod manager;
 mod metrics;
 mod options;
@@ -16,10 +18,12 @@ mod provider;
 mod refresh;
 
 pub use config::{NAMES, SdConfig, SdConfigs};
+pub use dns::DnsConfig;
 pub use error::Error;
 pub use file::FileConfig;
 pub use group::TargetGroup;
 pub use http_sd::HttpSdConfig;
+pub use kubernetes::{AttachMetadata, KubernetesConfig, Namespaces, Role, Selector};
 pub use manager::{Groups, Manager, Snapshot};
 pub use options::Options;
 

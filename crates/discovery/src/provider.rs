@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::group::TargetGroup;
 use crate::metrics::ProviderMetrics;
 use crate::options::Options;
-use crate::{file, http_sd};
+use crate::{dns, file, http_sd, kubernetes};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -102,6 +102,8 @@ pub(crate) fn start(config: &SdConfig, cx: Context, updates: Updates) -> Result<
             Box::pin(std::future::ready(()))
         }
         SdConfig::File(c) => Box::pin(file::run(c.clone(), cx, updates)),
+        SdConfig::Dns(c) => Box::pin(dns::run(c.clone(), cx, updates)),
+        SdConfig::Kubernetes(c) => Box::pin(kubernetes::run((**c).clone(), cx, updates)?),
         SdConfig::Http(c) => Box::pin(http_sd::run((**c).clone(), cx, updates)?),
     })
 }
