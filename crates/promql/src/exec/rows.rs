@@ -219,7 +219,7 @@ pub struct Matrix {
     valid: Vec<u64>,
     /// Empty when no row has any histogram, else one entry for each row.
     hist: Vec<Hists>,
-    charge: Option<Charge>,
+    charges: Vec<Charge>,
 }
 
 impl Matrix {
@@ -228,9 +228,22 @@ impl Matrix {
     }
 
     /// With rows that are all empty. Memory that is never written to costs nothing.
-    pub fn zeroed(grid: Grid, metas: Vec<Meta>, charge: Option<Charge>) -> Matrix {
+    pub fn zeroed(grid: Grid, metas: Vec<Meta>) -> Matrix {
         let rows = metas.len();
-        Matrix { n: grid.n, words: grid.words(), v: vec![0.0; rows * grid.n], valid: vec![0; rows * grid.words()], hist: Vec::new(), metas, charge }
+        Matrix {
+            n: grid.n,
+            words: grid.words(),
+            v: vec![0.0; rows * grid.n],
+            valid: vec![0; rows * grid.words()],
+            hist: Vec::new(),
+            metas,
+            charges: Vec::new(),
+        }
+    }
+
+    /// From columns that were computed side by side.
+    pub fn from_parts(grid: Grid, metas: Vec<Meta>, v: Vec<f64>, valid: Vec<u64>) -> Matrix {
+        Matrix { n: grid.n, words: grid.words(), metas, v, valid, hist: Vec::new(), charges: Vec::new() }
     }
 
     pub fn len(&self) -> usize {
@@ -245,12 +258,9 @@ impl Matrix {
         &self.metas
     }
 
-    pub fn set_charge(&mut self, charge: Option<Charge>) {
-        self.charge = charge;
-    }
-
-    pub fn charge_mut(&mut self) -> Option<&mut Charge> {
-        self.charge.as_mut()
+    /// Keeps account of the memory as long as the matrix lives.
+    pub fn add_charge(&mut self, charge: Charge) {
+        self.charges.push(charge);
     }
 
     #[inline]
@@ -283,10 +293,6 @@ impl Matrix {
         }
         self.hist.resize(self.metas.len(), Hists::new());
         self.hist[i] = hists;
-    }
-
-    pub fn into_metas(self) -> Vec<Meta> {
-        self.metas
     }
 
     pub fn metas_mut(&mut self) -> &mut Vec<Meta> {

@@ -1,0 +1,355 @@
+//! Operators between two vectors: series find each other by signature, once; then whole rows are combined.
+//!
+//! The usual case, where a signature has one series on the "one" side and results cannot coincide, combines rows as the "many" side streams
+//! by. Everything else (several series of a signature that take turns, fill values) goes step by step.
+
+use super::binop::{Answer, Elem, Side, arithmetic, changes_metric, compare, element};
+use super::rows::{Cell, Grid, Matrix, Meta, Row, RowRef, bits};
+use super::set::{Signatures, members, retain};
+use super::stream::{Duplicates, Stream};
+use super::{Exec, maps::Map, names, vector};
+use crate::annotations::Annotations;
+use crate::engine::QueryError;
+use crate::parse::Span;
+use crate::parse::ast::{BinaryOp, Cardinality, VectorMatching};
+use crate::plan::Binary;
+use hashbrown::HashMap;
+use model::Labels;
+
+/// What is done with a row of the many side: its partner is known.
+pub struct ManySide<'p> {
+    one: Matrix,
+    /// Row of the partner, for each source series.
+    partner: Vec<u32>,
+    join: Join<'p>,
+}
+
+/// The operator itself.
+#[derive(Clone, Copy)]
+struct Join<'p> {
+    op: BinaryOp,
+    /// The many side is the right one.
+    swapped: bool,
+    return_bool: bool,
+    span: Span,
+    matching: &'p VectorMatching,
+    drop_name_now: bool,
+}
+
+impl Join<'_> {
+    fn element(&self, many: Side<'_>, one: Side<'_>) -> Elem {
+        if self.swapped { element(self.op, one, many) } else { element(self.op, many, one) }
+    }
+
+    /// Labels of a result, from those of its two sides.
+    fn labels(&self, many: &Labels, one: &Labels) -> Labels {
+        let drop_name = self.drop_name_now || changes_metric(self.op);
+        let m = self.matching;
+        let listed = |n: &str| m.labels.iter().any(|x| x == n);
+        let base = many.filtered(|n| !(drop_name && names::is_schema_label(n)) && (m.card != Cardinality::OneToOne || listed(n) == m.on));
+        if m.include.is_empty() {
+            return base;
+        }
+        let mut b = base.builder();
+        for name in &m.include {
+            b.set(name, one.value(name));
+        }
+        b.build()
+    }
+}
+
+impl ManySide<'_> {
+    pub fn apply(&self, grid: Grid, src: usize, row: &mut Row, notes: &mut Annotations) {
+        let other = self.one.row(self.partner[src] as usize);
+        let j = &self.join;
+        if !row.hist.is_empty() || !other.hist.is_empty() {
+            return self.mixed(grid, row, other, notes);
+        }
+        row.valid.iter_mut().zip(other.valid).for_each(|(a, b)| *a &= b);
+        if let Some(f) = arithmetic(j.op) {
+            let pairs = row.v.iter_mut().zip(other.v);
+            match (j.op, j.swapped) {
+                (BinaryOp::Add, _) => pairs.for_each(|(a, b)| *a += b),
+                (BinaryOp::Mul, _) => pairs.for_each(|(a, b)| *a *= b),
+                (BinaryOp::Sub, false) => pairs.for_each(|(a, b)| *a -= b),
+                (BinaryOp::Div, false) => pairs.for_each(|(a, b)| *a /= b),
+                (_, false) => pairs.for_each(|(a, b)| *a = f(*a, *b)),
+                (_, true) => pairs.for_each(|(a, b)| *a = f(*b, *a)),
+            }
+            return;
+        }
+        if !j.op.is_comparison() {
+            return self.mixed(grid, row, other, notes);
+        }
+        for k in 0..grid.n {
+            let (l, r) = if j.swapped { (other.v[k], row.v[k]) } else { (row.v[k], other.v[k]) };
+            let keep = compare(j.op, l, r);
+            if j.return_bool {
+                row.v[k] = f64::from(u8::from(keep));
+            } else if keep {
+                row.v[k] = l;
+            } else {
+                bits::clear(&mut row.valid, k);
+            }
+        }
+    }
+
+    /// With histograms, or operators that floats do not have.
+    fn mixed(&self, grid: Grid, row: &mut Row, other: RowRef<'_>, notes: &mut Annotations) {
+        let mine = std::mem::replace(row, Row::new(grid));
+        for k in 0..grid.n {
+            let (Some(a), Some(b)) = (mine.view().cell(k), other.cell(k)) else { continue };
+            let elem = self.join.element(side(a), side(b));
+            if let Some(note) = elem.note {
+                notes.add(note, "", self.join.span);
+            }
+            put(row, k, elem, self.join.return_bool);
+        }
+    }
+}
+
+fn side<'a>(cell: Cell<'a>) -> Side<'a> {
+    match cell {
+        Cell::Float(v) => Side::Float(v),
+        Cell::Hist(h) => Side::Hist(h),
+    }
+}
+
+/// Writes what an operator gave, if anything.
+fn put(row: &mut Row, k: usize, elem: Elem, return_bool: bool) {
+    match elem.answer {
+        None => {}
+        Some(_) if return_bool => row.set(k, f64::from(u8::from(elem.keep))),
+        Some(Answer::Float(v)) if elem.keep => row.set(k, v),
+        Some(Answer::Hist(h)) if elem.keep => row.set_hist(k, h),
+        Some(_) => {}
+    }
+}
+
+pub fn evaluate<'p>(ex: &Exec<'_>, b: &'p Binary, grid: Grid) -> Result<Stream<'p>, QueryError> {
+    let Some(matching) = b.matching.as_ref() else { return Err(QueryError::bad_data("two vectors need a matching")) };
+    let (lhs, rhs) = (vector(ex, &b.lhs, grid)?, vector(ex, &b.rhs, grid)?);
+    let swapped = matching.card == Cardinality::OneToMany;
+    let (mut many, mut one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
+    let drop_name_now = b.return_bool && !ex.switches.delayed_names;
+    let join = Join { op: b.op, swapped, return_bool: b.return_bool, span: b.span, matching, drop_name_now };
+    let mut signatures = Signatures::new(matching);
+    let (mut many_sig, mut one_sig) = (signatures.of(&many), signatures.of(&one));
+    let count = signatures.len();
+    let filled = matching.fill_left.is_some() || matching.fill_right.is_some();
+    let repeated = |signature: &[u32]| {
+        let mut seen = vec![false; count];
+        signature.iter().any(|s| std::mem::replace(&mut seen[*s as usize], true))
+    };
+    let one_repeats = repeated(&one_sig);
+    if filled || one_repeats || (matching.card == Cardinality::OneToOne && repeated(&many_sig)) {
+        if !filled && !one_repeats {
+            // The one side cannot fail by itself: what has no partner need not be looked at.
+            let (in_many, in_one) = (members(&many_sig, count), members(&one_sig, count));
+            retain(&mut many, &mut many_sig, |s| in_one[s as usize]);
+            retain(&mut one, &mut one_sig, |s| in_many[s as usize]);
+        }
+        return step_by_step(ex, &join, grid, many.collect(ex)?, &many_sig, one.collect(ex)?, &one_sig, count);
+    }
+    let (in_many, in_one) = (members(&many_sig, count), members(&one_sig, count));
+    retain(&mut many, &mut many_sig, |s| in_one[s as usize]);
+    retain(&mut one, &mut one_sig, |s| in_many[s as usize]);
+    let mut row_of = vec![u32::MAX; count];
+    one_sig.iter().enumerate().for_each(|(row, s)| row_of[*s as usize] = row as u32);
+    let metas: Vec<Meta> = many
+        .items
+        .iter()
+        .zip(&many_sig)
+        .map(|(item, s)| {
+            let partner = &one.items[row_of[*s as usize] as usize].meta.labels;
+            Meta { labels: join.labels(&item.meta.labels, partner), drop_name: b.return_bool }
+        })
+        .collect();
+    if !names::all_different(metas.iter().map(|m| &m.labels)) {
+        return step_by_step(ex, &join, grid, many.collect(ex)?, &many_sig, one.collect(ex)?, &one_sig, count);
+    }
+    let sources = many.items.iter().map(|i| i.src as usize + 1).max().unwrap_or(0);
+    let mut partner = vec![0; sources];
+    for (item, s) in many.items.iter().zip(&many_sig) {
+        partner[item.src as usize] = row_of[*s as usize];
+    }
+    many.items.iter_mut().zip(metas).for_each(|(item, meta)| item.meta = meta);
+    let one = one.collect(ex)?;
+    Ok(many.map(Map::Join(Box::new(ManySide { one, partner, join }))))
+}
+
+/// Rows of a signature on either side.
+#[derive(Default, Clone)]
+struct Match {
+    many: Vec<u32>,
+    one: Vec<u32>,
+}
+
+/// Results under construction, by labels.
+struct Results<'a, 'p> {
+    join: &'a Join<'p>,
+    many: &'a Matrix,
+    one: &'a Matrix,
+    grid: Grid,
+    by_labels: HashMap<Labels, usize, foldhash::fast::RandomState>,
+    /// Place of the result of a pair; `u32::MAX` for a fill value.
+    by_pair: HashMap<(u32, u32), usize, foldhash::fast::RandomState>,
+    rows: Vec<(Labels, Row)>,
+}
+
+impl Results<'_, '_> {
+    fn place(&mut self, many: Option<u32>, one: Option<u32>) -> usize {
+        let pair = (many.unwrap_or(u32::MAX), one.unwrap_or(u32::MAX));
+        if let Some(at) = self.by_pair.get(&pair) {
+            return *at;
+        }
+        let m = self.join.matching;
+        let of = |matrix: &Matrix, i: u32| matrix.meta(i as usize).labels.clone();
+        let stand_in = |labels: &Labels| names::match_labels(labels, &m.labels, m.on);
+        let (many_labels, one_labels) = match (many, one) {
+            (Some(a), Some(b)) => (of(self.many, a), of(self.one, b)),
+            (Some(a), None) => (of(self.many, a), stand_in(&of(self.many, a))),
+            (None, Some(b)) => (stand_in(&of(self.one, b)), of(self.one, b)),
+            (None, None) => (Labels::empty(), Labels::empty()),
+        };
+        let labels = self.join.labels(&many_labels, &one_labels);
+        let at = *self.by_labels.entry(labels.clone()).or_insert_with(|| {
+            self.rows.push((labels, Row::new(self.grid)));
+            self.rows.len() - 1
+        });
+        self.by_pair.insert(pair, at);
+        at
+    }
+}
+
+fn step_by_step<'p>(
+    ex: &Exec<'_>,
+    join: &Join<'_>,
+    grid: Grid,
+    many: Matrix,
+    many_sig: &[u32],
+    one: Matrix,
+    one_sig: &[u32],
+    count: usize,
+) -> Result<Stream<'p>, QueryError> {
+    let m = join.matching;
+    let mut matches = vec![Match::default(); count];
+    many_sig.iter().enumerate().for_each(|(i, s)| matches[*s as usize].many.push(i as u32));
+    one_sig.iter().enumerate().for_each(|(i, s)| matches[*s as usize].one.push(i as u32));
+    let any = |matrix: &Matrix| {
+        let mut set = vec![0u64; grid.words()];
+        (0..matrix.len()).for_each(|i| matrix.row(i).add_presence(&mut set));
+        set
+    };
+    let (any_many, any_one) = (any(&many), any(&one));
+    let filled = m.fill_left.is_some() || m.fill_right.is_some();
+    let mut out = Results { join, many: &many, one: &one, grid, by_labels: HashMap::default(), by_pair: HashMap::default(), rows: Vec::new() };
+    let mut notes = Annotations::default();
+    for k in 0..grid.n {
+        let (a, b) = (bits::get(&any_many, k), bits::get(&any_one, k));
+        if !(a || b) || (!(a && b) && !filled) {
+            continue;
+        }
+        ex.budget.check()?;
+        let mut partners: Vec<Option<u32>> = vec![None; count];
+        for (partner, pair) in partners.iter_mut().zip(&matches) {
+            for i in pair.one.iter().copied().filter(|i| one.row(*i as usize).cell(k).is_some()) {
+                if let Some(first) = partner.replace(i) {
+                    return Err(duplicate(join, &one, first, i));
+                }
+            }
+        }
+        // Results are unique within a signature; told apart from those of other signatures, which is another error.
+        for (pair, partner) in matches.iter().zip(&partners) {
+            let mut written: Vec<usize> = Vec::new();
+            let mut matched = false;
+            let mut operate = |many_row: Option<u32>, l: Side<'_>, one_row: Option<u32>, r: Side<'_>| -> Result<(), QueryError> {
+                let elem = join.element(l, r);
+                if let Some(note) = elem.note {
+                    notes.add(note, "", join.span);
+                }
+                if elem.answer.is_none() {
+                    return Ok(());
+                }
+                let at = out.place(many_row, one_row);
+                if m.card == Cardinality::OneToOne {
+                    if std::mem::replace(&mut matched, true) {
+                        return Err(QueryError::execution(
+                            "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+                        ));
+                    }
+                } else {
+                    if written.contains(&at) {
+                        return Err(QueryError::execution("multiple matches for labels: grouping labels must ensure unique matches"));
+                    }
+                    matched = true;
+                    written.push(at);
+                }
+                if !elem.keep && !join.return_bool {
+                    return Ok(());
+                }
+                let row = &mut out.rows[at].1;
+                if row.view().cell(k).is_some() {
+                    return Err(QueryError::duplicate_labels());
+                }
+                put(row, k, elem, join.return_bool);
+                Ok(())
+            };
+            for i in &pair.many {
+                let Some(l) = many.row(*i as usize).cell(k) else { continue };
+                match (partner, m.fill_right) {
+                    (Some(p), _) => {
+                        if let Some(r) = one.row(*p as usize).cell(k) {
+                            operate(Some(*i), side(l), Some(*p), side(r))?;
+                        }
+                    }
+                    (None, Some(fill)) => operate(Some(*i), side(l), None, Side::Float(fill))?,
+                    (None, None) => {}
+                }
+            }
+            if let (Some(fill), Some(p), false) = (m.fill_left, partner, matched) {
+                if let Some(r) = one.row(*p as usize).cell(k) {
+                    matched = false;
+                    let mut operate_fill = || -> Result<(), QueryError> {
+                        let elem = join.element(Side::Float(fill), side(r));
+                        if let Some(note) = elem.note {
+                            notes.add(note, "", join.span);
+                        }
+                        if elem.answer.is_none() || (!elem.keep && !join.return_bool) {
+                            return Ok(());
+                        }
+                        let at = out.place(None, Some(*p));
+                        let row = &mut out.rows[at].1;
+                        if row.view().cell(k).is_some() {
+                            return Err(QueryError::duplicate_labels());
+                        }
+                        put(row, k, elem, join.return_bool);
+                        Ok(())
+                    };
+                    operate_fill()?;
+                    let _ = matched;
+                }
+            }
+        }
+    }
+    ex.notes.lock().merge(notes);
+    let mut charge = ex.budget.charge();
+    let mut matrix = Matrix::new(grid);
+    for (labels, row) in out.rows.into_iter().filter(|(_, row)| !row.is_empty()) {
+        charge.add_samples(row.view().samples())?;
+        charge.add_bytes((grid.n * 8) as u64)?;
+        matrix.push(Meta { labels, drop_name: join.return_bool }, row.view());
+    }
+    matrix.add_charge(charge);
+    Stream::from_matrix(matrix, grid).rename(ex, Duplicates::Merge, |_| {})
+}
+
+fn duplicate(join: &Join<'_>, one: &Matrix, first: u32, second: u32) -> QueryError {
+    let (first, second) = (&one.meta(first as usize).labels, &one.meta(second as usize).labels);
+    let group = names::match_labels(second, &join.matching.labels, join.matching.on);
+    let hand = if join.swapped { "left" } else { "right" };
+    QueryError::execution(format!(
+        "found duplicate series for the match group {group} on the {hand} hand-side of the operation: [{second}, {first}];many-to-many matching not \
+         allowed: matching labels must be unique on one side"
+    ))
+}

@@ -1,0 +1,230 @@
+//! Instant selectors: the newest sample within the lookback window, at every step.
+
+use super::Exec;
+use super::range::smooth;
+use super::rows::{Grid, Row, hist_samples};
+use super::stream::{Scratch, Source, Stream};
+use crate::engine::QueryError;
+use crate::plan::Select;
+use model::histogram::ResetHint;
+use model::sample::is_stale_nan;
+use model::{FloatHistogram, Labels, Matcher};
+use std::sync::Arc;
+use storage::{SelectHints, Selection, SeriesData};
+
+/// A selection that was made before in this query.
+pub struct Known {
+    matchers: Vec<Matcher>,
+    start_ms: i64,
+    end_ms: i64,
+    selection: Arc<dyn Selection>,
+}
+
+/// Asks the storage, or takes what an equal selector got.
+pub fn selection(ex: &Exec<'_>, matchers: &[Matcher], hints: &SelectHints) -> Result<Arc<dyn Selection>, QueryError> {
+    let known = |k: &&Known| k.start_ms == hints.start_ms && k.end_ms == hints.end_ms && k.matchers == matchers;
+    if let Some(k) = ex.selections.lock().iter().find(known) {
+        return Ok(Arc::clone(&k.selection));
+    }
+    let querier = ex.storage.querier(hints.start_ms, hints.end_ms).map_err(expanding)?;
+    let selection = querier.select(false, hints, matchers).map_err(expanding)?;
+    let warnings = selection.warnings();
+    if !warnings.is_empty() {
+        let mut notes = ex.notes.lock();
+        warnings.into_iter().for_each(|w| notes.add_plain(w));
+    }
+    let new = Known { matchers: matchers.to_vec(), start_ms: hints.start_ms, end_ms: hints.end_ms, selection: Arc::clone(&selection) };
+    ex.selections.lock().push(new);
+    Ok(selection)
+}
+
+fn expanding(e: storage::ReadError) -> QueryError {
+    let mut e = QueryError::from(e);
+    e.message = format!("expanding series: {}", e.message);
+    e
+}
+
+pub fn labels_of(selection: &dyn Selection) -> Vec<Labels> {
+    (0..selection.len()).map(|i| selection.labels(i)).collect()
+}
+
+impl Select {
+    /// The time that is looked at for a step.
+    #[inline]
+    pub fn reference(&self, grid: Grid, k: usize) -> i64 {
+        self.at_ms.unwrap_or_else(|| grid.time(k)) - self.offset_ms
+    }
+
+    pub fn hints(&self, ex: &Exec<'_>, start_ms: i64, end_ms: i64, range_ms: i64, grid: Grid) -> SelectHints {
+        let step_ms = if grid == ex.grid { ex.switches.hint_step_ms } else { grid.step_ms };
+        SelectHints { start_ms, end_ms, step_ms, func: self.func.clone(), range_ms, limit: 0 }
+    }
+}
+
+/// Decodes a series. With `stats_only`, histograms lose their buckets, after they have told whether there was a reset.
+pub fn read(selection: &dyn Selection, i: u32, start_ms: i64, end_ms: i64, stats_only: bool, data: &mut SeriesData) -> Result<(), QueryError> {
+    data.clear();
+    selection.read(i as usize, start_ms, end_ms, data)?;
+    if stats_only && !data.hist.is_empty() {
+        let mut previous: Option<Arc<FloatHistogram>> = None;
+        for h in &mut data.hist {
+            if h.is_stale() {
+                continue;
+            }
+            let hint = match (h.reset_hint, &previous) {
+                (ResetHint::Unknown, Some(p)) if h.detect_reset(p) => ResetHint::Reset,
+                (ResetHint::Unknown, Some(_)) => ResetHint::NotReset,
+                (hint, _) => hint,
+            };
+            let bare = FloatHistogram { reset_hint: hint, schema: h.schema, count: h.count, sum: h.sum, ..FloatHistogram::default() };
+            previous = Some(std::mem::replace(h, Arc::new(bare)));
+        }
+    }
+    Ok(())
+}
+
+pub struct InstantSource {
+    selection: Arc<dyn Selection>,
+    select: Arc<Select>,
+    start_ms: i64,
+    end_ms: i64,
+}
+
+/// Reading range of a selector without a range: lookback before the first step, and (smoothed) behind the last.
+fn instant_range(ex: &Exec<'_>, select: &Select, grid: Grid) -> (i64, i64) {
+    let (first, last) = (select.reference(grid, 0), select.reference(grid, grid.n - 1));
+    let lookback = ex.switches.lookback_ms;
+    (first.saturating_sub(lookback) + 1, if select.smoothed { last + lookback } else { last })
+}
+
+pub fn instant<'p>(ex: &Exec<'_>, select: &Arc<Select>, grid: Grid) -> Result<Stream<'p>, QueryError> {
+    let (start_ms, end_ms) = instant_range(ex, select, grid);
+    let selection = selection(ex, &select.matchers, &select.hints(ex, start_ms, end_ms, 0, grid))?;
+    let labels = labels_of(selection.as_ref());
+    Ok(Stream::new(grid, labels, Source::Instant(InstantSource { selection, select: Arc::clone(select), start_ms, end_ms })))
+}
+
+/// Walks over the steps with the newest sample at or before each: its kind and index.
+enum Newest {
+    Float(usize),
+    Hist(usize),
+}
+
+fn each_step(select: &Select, grid: Grid, lookback: i64, data: &SeriesData, mut visit: impl FnMut(usize, Newest)) {
+    let (mut f, mut h) = (0, 0);
+    for k in 0..grid.n {
+        let at = select.reference(grid, k);
+        while f < data.t_ms.len() && data.t_ms[f] <= at {
+            f += 1;
+        }
+        while h < data.hist_t_ms.len() && data.hist_t_ms[h] <= at {
+            h += 1;
+        }
+        let float_t = f.checked_sub(1).map(|i| data.t_ms[i]);
+        let hist_t = h.checked_sub(1).map(|i| data.hist_t_ms[i]);
+        let Some(t) = float_t.max(hist_t) else { continue };
+        if t <= at - lookback {
+            continue;
+        }
+        visit(k, if float_t >= hist_t { Newest::Float(f - 1) } else { Newest::Hist(h - 1) });
+    }
+}
+
+impl InstantSource {
+    pub fn fill(&self, ex: &Exec<'_>, i: u32, grid: Grid, scratch: &mut Scratch, row: &mut Row) -> Result<(), QueryError> {
+        let mut data = std::mem::take(&mut scratch.data);
+        let lookback = ex.switches.lookback_ms;
+        read(self.selection.as_ref(), i, self.start_ms, self.end_ms, self.select.stats_only, &mut data)?;
+        row.reset(grid);
+        let own = grid == ex.grid;
+        if self.select.smoothed {
+            smooth::instant(&self.select, grid, lookback, &data, &self.selection.labels(i as usize), row, &mut scratch.notes);
+        } else if data.hist.is_empty() && self.select.at_ms.is_none() && scratch.per_step.is_none() {
+            let n = floats(&data, grid, self.select.offset_ms, lookback, row);
+            scratch.count(false, 0, n, n);
+        } else {
+            each_step(&self.select, grid, lookback, &data, |k, newest| match newest {
+                Newest::Float(i) => {
+                    let v = data.v[i];
+                    if !is_stale_nan(v) {
+                        row.set(k, v);
+                        scratch.count(own, k, 1, 1);
+                    }
+                }
+                Newest::Hist(i) => {
+                    let h = &data.hist[i];
+                    if !h.is_stale() {
+                        let size = hist_samples(h) as u64;
+                        row.set_hist(k, Arc::clone(h));
+                        scratch.count(own, k, size, size);
+                    }
+                }
+            });
+        }
+        scratch.data = data;
+        ex.budget.peek_samples(row.view().samples())
+    }
+}
+
+/// The common case: floats only, moving steps. Returns how many steps have a sample.
+fn floats(data: &SeriesData, grid: Grid, offset: i64, lookback: i64, row: &mut Row) -> u64 {
+    let (t, v) = (&data.t_ms[..], &data.v[..]);
+    let v = &v[..t.len()];
+    let mut next = 0;
+    let mut count = 0;
+    let mut at = grid.start_ms - offset;
+    for (w, word) in row.valid.iter_mut().enumerate() {
+        let mut present = 0u64;
+        let from = w * 64;
+        for (b, slot) in row.v[from..(from + 64).min(grid.n)].iter_mut().enumerate() {
+            while next < t.len() && t[next] <= at {
+                next += 1;
+            }
+            if next > 0 && t[next - 1] > at - lookback && !is_stale_nan(v[next - 1]) {
+                *slot = v[next - 1];
+                present |= 1 << b;
+            }
+            at += grid.step_ms;
+        }
+        *word = present;
+        count += u64::from(present.count_ones());
+    }
+    count
+}
+
+/// `timestamp(selector)` and `start_timestamp(selector)`: not the values but when they were taken.
+pub struct TimestampSource {
+    inner: InstantSource,
+    start_times: bool,
+}
+
+pub fn timestamps<'p>(ex: &Exec<'_>, select: &Arc<Select>, grid: Grid, start_times: bool) -> Result<Stream<'p>, QueryError> {
+    let (start_ms, end_ms) = instant_range(ex, select, grid);
+    let selection = selection(ex, &select.matchers, &select.hints(ex, start_ms, end_ms, 0, grid))?;
+    let labels = labels_of(selection.as_ref());
+    let inner = InstantSource { selection, select: Arc::clone(select), start_ms, end_ms };
+    Ok(Stream::new(grid, labels, Source::Timestamps(TimestampSource { inner, start_times })))
+}
+
+impl TimestampSource {
+    pub fn fill(&self, ex: &Exec<'_>, i: u32, grid: Grid, scratch: &mut Scratch, row: &mut Row) -> Result<(), QueryError> {
+        let mut data = std::mem::take(&mut scratch.data);
+        let s = &self.inner;
+        read(s.selection.as_ref(), i, s.start_ms, s.end_ms, false, &mut data)?;
+        row.reset(grid);
+        let own = grid == ex.grid;
+        each_step(&s.select, grid, ex.switches.lookback_ms, &data, |k, newest| {
+            let (stale, t, st) = match newest {
+                Newest::Float(i) => (is_stale_nan(data.v[i]), data.t_ms[i], data.st_ms.get(i)),
+                Newest::Hist(i) => (data.hist[i].is_stale(), data.hist_t_ms[i], data.hist_st_ms.get(i)),
+            };
+            if !stale {
+                let t = if self.start_times { st.copied().unwrap_or(0) } else { t };
+                row.set(k, t as f64 / 1000.0);
+                scratch.count(own, k, 1, 1);
+            }
+        });
+        scratch.data = data;
+        ex.budget.peek_samples(row.view().samples())
+    }
+}
