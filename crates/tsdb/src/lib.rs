@@ -14,3 +14,4 @@ pub mod index;
 pub mod meta;
 pub mod metrics;
 pub mod tombstones;
+pub mod tools;

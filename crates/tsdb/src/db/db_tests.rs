@@ -9,7 +9,7 @@ use stdx::metrics::Registry;
 use storage::{AppendError, Queryable, SelectHints, SeriesData, Wait};
 
 /// A multiple of two hours.
-const T0: i64 = 1_699_999_200_000 / (2 * HOUR_MS) * (2 * HOUR_MS);
+pub(super) const T0: i64 = 1_699_999_200_000 / (2 * HOUR_MS) * (2 * HOUR_MS);
 
 fn options(dir: &std::path::Path) -> DbOptions {
     let clock: SharedClock = ManualClock::at_ms(T0 + 24 * HOUR_MS);
@@ -17,15 +17,15 @@ fn options(dir: &std::path::Path) -> DbOptions {
     DbOptions { background: false, ..DbOptions::new(dir, RealFs::shared(), clock, registry) }
 }
 
-fn open(dir: &std::path::Path) -> Arc<Db> {
+pub(super) fn open(dir: &std::path::Path) -> Arc<Db> {
     Db::open(options(dir)).expect("open")
 }
 
-fn labels(i: usize) -> Labels {
+pub(super) fn labels(i: usize) -> Labels {
     Labels::from_pairs([("__name__", "m".to_string()), ("i", i.to_string())])
 }
 
-fn put(db: &Db, options: AppendOptions, i: usize, samples: &[(i64, f64)]) -> Vec<Result<(), AppendError>> {
+pub(super) fn put(db: &Db, options: AppendOptions, i: usize, samples: &[(i64, f64)]) -> Vec<Result<(), AppendError>> {
     let mut a = db.appender(options);
     let s = a.series(labels(i).as_ref()).expect("series");
     let out = samples.iter().map(|(t, v)| a.append(s, *t, *v)).collect();

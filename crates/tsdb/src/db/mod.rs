@@ -182,3 +182,7 @@ impl SeriesLookup for Db {
 #[cfg(test)]
 #[path = "db_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "interop_tests.rs"]
+mod interop;
