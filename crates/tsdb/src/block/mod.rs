@@ -263,4 +263,4 @@ pub fn list_dirs(fs: &SharedFs, data_dir: &Path) -> Result<(Vec<PathBuf>, Vec<Pa
 
 #[cfg(test)]
 #[path = "block_tests.rs"]
-mod tests;
+pub(crate) mod tests;
