@@ -33,7 +33,14 @@ mod tests {
 
     #[test]
     fn there_and_odd_ones() {
-        for (escaped, plain) in [("plain", "plain"), ("U__my_2e_metric", "my.metric"), ("U__a__b", "a_b"), ("U___d559__ad50_", "학교"), ("U__bad_zz_", "U__bad_zz_"), ("U__end_", "U__end_")] {
+        for (escaped, plain) in [
+            ("plain", "plain"),
+            ("U__my_2e_metric", "my.metric"),
+            ("U__a__b", "a_b"),
+            ("U___d559__ad50_", "학교"),
+            ("U__bad_zz_", "U__bad_zz_"),
+            ("U__end_", "U__end_"),
+        ] {
             assert_eq!(un(escaped), plain, "{escaped}");
         }
     }

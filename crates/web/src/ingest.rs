@@ -3,6 +3,7 @@
 use crate::api::{ApiError, App, ErrorKind};
 use crate::server::{Body, Reply, Req};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use remote::receive::Request;
 use std::sync::Arc;
 
 pub async fn handle(app: Arc<App>, req: Req, path: String) -> Reply {
@@ -10,7 +11,6 @@ pub async fn handle(app: Arc<App>, req: Req, path: String) -> Reply {
         return Reply::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
     }
     let done = tokio::task::spawn_blocking(move || match path.as_str() {
-        "read" => read(&app, &req),
         "otlp/v1/metrics" => otlp(&app, &req),
         _ => write(&app, &req),
     })
@@ -22,22 +22,18 @@ fn write(app: &App, req: &Req) -> Reply {
     let Some(receiver) = &app.receiver else {
         return Reply::text(StatusCode::NOT_FOUND, "remote write receiver needs to be enabled with --web.enable-remote-write-receiver\n");
     };
-    from_answer(receiver.handle(req.header("content-type"), req.header("content-encoding"), &req.body))
+    let peer = req.peer.ip().to_string();
+    let named = req.header(&remote::receive::SENDER_HEADER.to_ascii_lowercase());
+    from_answer(receiver.handle(&Request {
+        content_type: req.header("content-type"),
+        content_encoding: req.header("content-encoding"),
+        sender: if named.is_empty() { &peer } else { named },
+        body: &req.body,
+    }))
 }
 
 fn otlp(_app: &App, _req: &Req) -> Reply {
     Reply::text(StatusCode::NOT_FOUND, "otlp write receiver needs to be enabled with --web.enable-otlp-receiver\n")
-}
-
-fn read(app: &App, req: &Req) -> Reply {
-    let Some(reader) = &app.reader else { return Reply::text(StatusCode::NOT_FOUND, "not found\n") };
-    let answer = reader.handle(&req.body);
-    let mut reply = Reply::empty(status(answer.status));
-    for (name, value) in &answer.headers {
-        push(&mut reply, name, value);
-    }
-    reply.body = Body::full(answer.body);
-    reply
 }
 
 fn status(code: u16) -> StatusCode {
@@ -51,7 +47,8 @@ fn push(reply: &mut Reply, name: &str, value: &str) {
 }
 
 fn from_answer(a: remote::receive::Answer) -> Reply {
-    let mut reply = if a.body.is_empty() { Reply::empty(status(a.status)) } else { Reply::text(status(a.status), a.body) };
+    let mut reply = Reply::empty(status(a.status));
+    reply.body = Body::full(a.body);
     for (name, value) in &a.headers {
         push(&mut reply, name, value);
     }

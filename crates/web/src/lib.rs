@@ -15,4 +15,4 @@ pub mod server;
 mod site;
 
 pub use api::App;
-pub use site::Site;
+pub use site::{Front, Site};

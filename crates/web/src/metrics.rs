@@ -28,8 +28,10 @@ impl Metrics {
                 &["handler"],
             ),
             ready: r.gauge("prometheus_ready", "Whether Prometheus startup was fully completed and the server is ready for normal operation."),
-            federation_errors: r.counter("prometheus_web_federation_errors_total", "Total number of errors that occurred while sending federation responses."),
-            federation_warnings: r.counter("prometheus_web_federation_warnings_total", "Total number of warnings that occurred while sending federation responses."),
+            federation_errors: r
+                .counter("prometheus_web_federation_errors_total", "Total number of errors that occurred while sending federation responses."),
+            federation_warnings: r
+                .counter("prometheus_web_federation_warnings_total", "Total number of warnings that occurred while sending federation responses."),
         }
     }
 

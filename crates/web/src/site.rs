@@ -1,18 +1,32 @@
 //! Which path is what: the API, health, reload, own metrics, federation, the page.
 
-use crate::api::{self, App};
+use crate::api::{self, App, Replay};
 use crate::metrics::Metrics;
 use crate::server::{Admission, Body, Handler, Reply, ReplyFuture, Req};
 use crate::{federate, server};
 use http::header::ALLOW;
 use http::{HeaderMap, Method, StatusCode};
 use std::path::{Component, Path};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use stdx::clock::SharedClock;
+use stdx::metrics::Registry;
 
-/// The handler of the whole server.
+/// What can be answered before the storage is open.
+pub struct Front {
+    pub clock: SharedClock,
+    pub registry: Registry,
+    /// Without a trailing slash; "" for the root.
+    pub route_prefix: String,
+    pub agent: bool,
+    pub max_request_bytes_in_flight: usize,
+    pub replay: Box<dyn Fn() -> Replay + Send + Sync>,
+}
+
+/// The handler of the whole server: of its front from the start, of the rest once [`Site::open`] was called.
 pub struct Site {
-    app: Arc<App>,
+    front: Arc<Front>,
+    app: Arc<OnceLock<Arc<App>>>,
     metrics: Arc<Metrics>,
     in_flight: Arc<AtomicUsize>,
 }
@@ -35,46 +49,50 @@ impl Drop for InFlight {
 }
 
 impl Site {
-    pub fn new(app: Arc<App>) -> Arc<Self> {
-        let metrics = Arc::new(Metrics::new(&app.registry));
+    pub fn new(front: Front) -> Arc<Self> {
+        let metrics = Arc::new(Metrics::new(&front.registry));
         let in_flight = Arc::new(AtomicUsize::new(0));
         let gauge = Arc::clone(&in_flight);
-        let bytes = app.registry.gauge("narthex_web_request_bytes_in_flight", "Bytes of request bodies of writers that are held right now.");
-        app.registry.collector(move |_| bytes.set(gauge.load(Ordering::Relaxed) as f64));
-        Arc::new(Site { app, metrics, in_flight })
+        let bytes = front.registry.gauge("narthex_web_request_bytes_in_flight", "Bytes of request bodies of writers that are held right now.");
+        front.registry.collector(move |_| bytes.set(gauge.load(Ordering::Relaxed) as f64));
+        Arc::new(Site { front: Arc::new(front), app: Arc::default(), metrics, in_flight })
     }
 
-    pub fn set_ready(&self, ready: bool) {
-        self.app.ready.store(ready, Ordering::Release);
-        self.metrics.ready.set(if ready { 1.0 } else { 0.0 });
+    /// The storage can answer: from now on everything is served.
+    pub fn open(&self, app: Arc<App>) {
+        let _ = self.app.set(app);
+        self.metrics.ready.set(1.0);
     }
 
     /// The path below the route prefix; None when it is not below it.
     fn strip<'p>(&self, path: &'p str) -> Option<&'p str> {
-        path.strip_prefix(self.app.options.route_prefix.as_str()).filter(|p| p.is_empty() || p.starts_with('/'))
+        path.strip_prefix(self.front.route_prefix.as_str()).filter(|p| p.is_empty() || p.starts_with('/'))
     }
 }
 
 impl Handler for Site {
     fn call(&self, req: Req) -> ReplyFuture {
-        let (app, metrics) = (Arc::clone(&self.app), Arc::clone(&self.metrics));
+        let (front, app, metrics) = (Arc::clone(&self.front), Arc::clone(&self.app), Arc::clone(&self.metrics));
         let path = self.strip(&req.path).map(str::to_string);
         Box::pin(async move {
-            let started = app.clock.monotonic();
+            let started = front.clock.monotonic();
             let Some(path) = path else {
                 return if req.path == "/" {
-                    Reply::redirect(&format!("{}/", app.options.route_prefix))
+                    Reply::redirect(&format!("{}/", front.route_prefix))
                 } else {
                     Reply::text(StatusCode::NOT_FOUND, "404 page not found\n")
                 };
             };
             let name = handler_name(&path);
-            let reply = route(&app, &metrics, req, &path).await;
+            let reply = match app.get() {
+                Some(app) => route(app, &front, &metrics, req, &path).await,
+                None => waiting(&front, &req, &path).await,
+            };
             let bytes = match &reply.body {
                 Body::Full(b) => b.as_ref().map_or(0, |b| b.len() as u64),
                 Body::Stream(_) => 0,
             };
-            metrics.observe(&name, reply.status.as_u16(), app.clock.monotonic().saturating_sub(started).as_secs_f64(), bytes);
+            metrics.observe(&name, reply.status.as_u16(), front.clock.monotonic().saturating_sub(started).as_secs_f64(), bytes);
             reply
         })
     }
@@ -85,16 +103,18 @@ impl Handler for Site {
         if !write {
             return Ok(Admission { max_body_bytes: MAX_FORM_BYTES, permit: None });
         }
-        if self.app.receiver.is_some() && !self.app.is_ready() {
-            return Err(self.app.not_ready());
+        match self.app.get() {
+            None => return Err(api::not_ready(false)),
+            Some(app) if app.receiver.is_some() && !app.is_ready() => return Err(app.not_ready()),
+            Some(_) => {}
         }
         let length: usize = headers.get("content-length").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok()).unwrap_or(MAX_WRITE_BYTES);
         let bytes = length.min(MAX_WRITE_BYTES);
         let before = self.in_flight.fetch_add(bytes, Ordering::AcqRel);
         let permit = InFlight { bytes, total: Arc::clone(&self.in_flight) };
         // One request is always let in, however small the budget.
-        if before > 0 && before + bytes > self.app.options.max_request_bytes_in_flight {
-            let text = format!("too many request bytes in flight: {before} of {}\n", self.app.options.max_request_bytes_in_flight);
+        if before > 0 && before + bytes > self.front.max_request_bytes_in_flight {
+            let text = format!("too many request bytes in flight: {before} of {}\n", self.front.max_request_bytes_in_flight);
             return Err(Reply::text(StatusCode::SERVICE_UNAVAILABLE, text).header(http::header::RETRY_AFTER, "1"));
         }
         Ok(Admission { max_body_bytes: MAX_WRITE_BYTES, permit: Some(Box::new(permit)) })
@@ -116,26 +136,60 @@ fn handler_name(path: &str) -> String {
 }
 
 /// Routes of the page.
-const PAGES: &[&str] =
-    &["/query", "/alerts", "/targets", "/rules", "/service-discovery", "/status", "/tsdb-status", "/flags", "/config", "/alertmanager-discovery", "/agent", "/tree"];
+const PAGES: &[&str] = &[
+    "/query",
+    "/alerts",
+    "/targets",
+    "/rules",
+    "/service-discovery",
+    "/status",
+    "/tsdb-status",
+    "/flags",
+    "/config",
+    "/alertmanager-discovery",
+    "/agent",
+    "/tree",
+];
 
-async fn route(app: &Arc<App>, metrics: &Arc<Metrics>, req: Req, path: &str) -> Reply {
+/// While the storage is being opened.
+async fn waiting(front: &Arc<Front>, req: &Req, path: &str) -> Reply {
+    match path {
+        "/-/healthy" => healthy(front),
+        "/metrics" => own_metrics(front, req).await,
+        "/api/v1/status/walreplay" => api::wal_replay((front.replay)()),
+        _ => api::not_ready(false),
+    }
+}
+
+fn word(front: &Front) -> &'static str {
+    if front.agent { "Agent" } else { "Server" }
+}
+
+fn healthy(front: &Front) -> Reply {
+    Reply::text(StatusCode::OK, format!("Prometheus {} is Healthy.\n", word(front)))
+}
+
+async fn route(app: &Arc<App>, front: &Arc<Front>, metrics: &Arc<Metrics>, req: Req, path: &str) -> Reply {
+    if path == "/api/v1/status/walreplay" {
+        return api::wal_replay((front.replay)());
+    }
     if let Some(api) = path.strip_prefix("/api/v1/") {
         return api::handle(Arc::clone(app), req, api.to_string()).await;
     }
     let get = req.method == Method::GET || req.method == Method::HEAD;
     let post = req.method == Method::POST || req.method == Method::PUT;
-    let word = if app.options.agent { "Agent" } else { "Server" };
     match path {
-        "/-/healthy" if get => Reply::text(StatusCode::OK, format!("Prometheus {word} is Healthy.\n")),
+        "/-/healthy" if get => healthy(front),
         "/-/ready" if get => {
             if app.is_ready() {
-                Reply::text(StatusCode::OK, format!("Prometheus {word} is Ready.\n"))
+                Reply::text(StatusCode::OK, format!("Prometheus {} is Ready.\n", word(front)))
             } else {
                 app.not_ready()
             }
         }
-        "/-/reload" | "/-/quit" if !post => Reply::text(StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed").header(ALLOW, "POST, PUT"),
+        "/-/reload" | "/-/quit" if !post => {
+            Reply::text(StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed").header(ALLOW, "POST, PUT")
+        }
         "/-/reload" | "/-/quit" if !app.options.enable_lifecycle => Reply::text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled."),
         "/-/reload" => {
             let control = Arc::clone(&app.control);
@@ -149,7 +203,7 @@ async fn route(app: &Arc<App>, metrics: &Arc<Metrics>, req: Req, path: &str) -> 
             app.control.quit();
             Reply::text(StatusCode::OK, "Requesting termination... Goodbye!")
         }
-        "/metrics" if get => own_metrics(app, &req).await,
+        "/metrics" if get => own_metrics(front, &req).await,
         "/federate" if get => {
             if !app.is_ready() {
                 return app.not_ready();
@@ -176,12 +230,12 @@ async fn route(app: &Arc<App>, metrics: &Arc<Metrics>, req: Req, path: &str) -> 
     }
 }
 
-async fn own_metrics(app: &Arc<App>, req: &Req) -> Reply {
+async fn own_metrics(front: &Arc<Front>, req: &Req) -> Reply {
     let accept = req.header("accept").to_string();
-    let app = Arc::clone(app);
+    let front = Arc::clone(front);
     let done = tokio::task::spawn_blocking(move || {
         let format = exposition::write::negotiate(&accept, true);
-        let body = exposition::write::write_families(&app.registry.gather(), format);
+        let body = exposition::write::write_families(&front.registry.gather(), format);
         (format.content_type(), body)
     });
     match done.await {

@@ -43,7 +43,8 @@ pub fn snapshot(app: &App, req: &Req) -> ApiResult {
     let compact: String = now.chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
     let random = stdx::rand::Rand::from_entropy().next_u64() >> 1;
     let name = format!("{compact}Z-{random:016x}");
-    app.db()?.snapshot(&name, skip_head).map_err(|e| internal(format!("create snapshot: {e}")))?;
+    let db = app.db()?;
+    db.snapshot(&db.options().dir.join("snapshots").join(&name), skip_head).map_err(|e| internal(format!("create snapshot: {e}")))?;
     let mut j = Json::default();
     j.raw("{\"name\":").string(&name).raw("}");
     Ok(Success::json(j))

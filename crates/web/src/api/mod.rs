@@ -3,6 +3,7 @@
 mod admin;
 mod args;
 mod envelope;
+mod ledger;
 mod query;
 mod rules;
 mod series;
@@ -34,7 +35,7 @@ pub struct App {
     pub local: Arc<dyn Queryable>,
     pub exemplars: Arc<dyn ExemplarQueryable>,
     /// None for an agent.
-    pub db: Option<Arc<tsdb::Db>>,
+    pub db: Option<Arc<tsdb::db::Db>>,
     pub engine: Arc<promql::Engine>,
     pub scrape: Arc<scrape::ScrapeManager>,
     /// None for an agent.
@@ -42,12 +43,9 @@ pub struct App {
     pub notifier: Option<Arc<::rules::Notifier>>,
     /// None unless the receiver is enabled.
     pub receiver: Option<Arc<remote::receive::Receiver>>,
-    pub reader: Option<Arc<remote::read::Reader>>,
     pub control: Arc<dyn Control>,
     pub notifications: Arc<crate::notifications::Notifications>,
-    /// Set when the storage can answer.
-    pub ready: AtomicBool,
-    pub stopping: AtomicBool,
+    pub stopping: Arc<AtomicBool>,
 }
 
 /// What the API may ask of the whole server.
@@ -60,10 +58,9 @@ pub trait Control: Send + Sync {
     fn config_yaml(&self) -> String;
     fn external_labels(&self) -> model::Labels;
     fn runtime_info(&self) -> RuntimeInfo;
-    fn replay(&self) -> Replay;
 }
 
-/// How far the replay of the log is: segment numbers.
+/// How far the replay of the log is, or was: segment numbers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Replay {
     pub min: i64,
@@ -88,19 +85,15 @@ pub struct Options {
     pub flags: BTreeMap<String, String>,
     pub build: BuildInfo,
     pub features: BTreeMap<String, BTreeMap<String, bool>>,
-    pub max_request_bytes_in_flight: usize,
 }
 
 impl App {
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire) && !self.stopping.load(Ordering::Acquire)
+        !self.stopping.load(Ordering::Acquire)
     }
 
-    /// What stands in place of an answer while the storage is not ready or any more.
     pub fn not_ready(&self) -> Reply {
-        let stopping = if self.stopping.load(Ordering::Acquire) { "true" } else { "false" };
-        let name = http::HeaderName::from_static("x-prometheus-stopping");
-        Reply::text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable").header(name, stopping)
+        not_ready(self.stopping.load(Ordering::Acquire))
     }
 
     fn with_cors(&self, origin: &str, reply: Reply) -> Reply {
@@ -123,9 +116,30 @@ impl App {
     }
 }
 
+/// What stands in place of an answer while the storage cannot answer yet, or any more.
+pub fn not_ready(stopping: bool) -> Reply {
+    let name = http::HeaderName::from_static("x-prometheus-stopping");
+    Reply::text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable").header(name, if stopping { "true" } else { "false" })
+}
+
+/// `/status/walreplay`, answered also before there is an [`App`].
+pub fn wal_replay(p: Replay) -> Reply {
+    status::wal_replay(p).map_or_else(|e| e.reply(), Success::reply)
+}
+
 /// What an agent has no answer for.
 const SERVER_ONLY: &[&str] = &[
-    "query", "query_range", "query_exemplars", "format_query", "parse_query", "labels", "label", "series", "alertmanagers", "alerts", "rules",
+    "query",
+    "query_range",
+    "query_exemplars",
+    "format_query",
+    "parse_query",
+    "labels",
+    "label",
+    "series",
+    "alertmanagers",
+    "alerts",
+    "rules",
     "admin",
 ];
 
@@ -135,7 +149,7 @@ pub async fn handle(app: Arc<App>, req: Req, path: String) -> Reply {
     if req.method == Method::OPTIONS {
         return app.with_cors(&origin, Reply::empty(StatusCode::NO_CONTENT));
     }
-    let always = matches!(path.as_str(), "status/walreplay" | "notifications" | "notifications/live");
+    let always = matches!(path.as_str(), "notifications" | "notifications/live");
     if !always && !app.is_ready() {
         return app.not_ready();
     }
@@ -197,10 +211,11 @@ fn dispatch(app: &App, req: &Req, path: &str, cancel: &promql::Cancel) -> Reply 
         (["status", "flags"], true, _, _) => status::flags(app),
         (["status", "tsdb"], true, _, _) => status::tsdb(app, req),
         (["status", "tsdb", "blocks"], true, _, _) => status::tsdb_blocks(app),
-        (["status", "walreplay"], true, _, _) => status::wal_replay(app),
         (["status", "self_metrics"], true, _, _) => status::self_metrics(app, req),
         (["features"], true, _, _) => status::features(app),
         (["notifications"], true, _, _) => app.notifications.list(),
+        (["gaps"], true, _, _) => ledger::gaps(app, req),
+        (["tree"], true, _, _) => ledger::tree(app),
         (["admin", "tsdb", "delete_series"], _, _, true) => admin::delete_series(app, req),
         (["admin", "tsdb", "clean_tombstones"], _, _, true) => admin::clean_tombstones(app),
         (["admin", "tsdb", "snapshot"], _, _, true) => admin::snapshot(app, req),
@@ -216,10 +231,26 @@ fn dispatch(app: &App, req: &Req, path: &str, cancel: &promql::Cancel) -> Reply 
 fn is_known(segments: &[&str]) -> bool {
     matches!(
         segments,
-        ["query" | "query_range" | "query_exemplars" | "format_query" | "parse_query" | "labels" | "series" | "scrape_pools" | "targets" | "metadata" | "alertmanagers" | "alerts" | "rules" | "features" | "notifications"]
+        ["query"
+            | "query_range"
+            | "query_exemplars"
+            | "format_query"
+            | "parse_query"
+            | "labels"
+            | "series"
+            | "scrape_pools"
+            | "targets"
+            | "metadata"
+            | "alertmanagers"
+            | "alerts"
+            | "rules"
+            | "features"
+            | "notifications"
+            | "gaps"
+            | "tree"]
             | ["label", _, "values"]
             | ["targets", "metadata" | "relabel_steps"]
-            | ["status", "config" | "runtimeinfo" | "buildinfo" | "flags" | "tsdb" | "walreplay" | "self_metrics"]
+            | ["status", "config" | "runtimeinfo" | "buildinfo" | "flags" | "tsdb" | "self_metrics"]
             | ["status", "tsdb", "blocks"]
             | ["admin", "tsdb", "delete_series" | "clean_tombstones" | "snapshot"]
     )

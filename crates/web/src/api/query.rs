@@ -25,7 +25,11 @@ impl From<QueryError> for ApiError {
 }
 
 fn options(req: &Req, cancel: Cancel) -> Result<QueryOptions, ApiError> {
-    let origin = vec![("clientIP".to_string(), req.peer.ip().to_string()), ("method".to_string(), req.method.to_string()), ("path".to_string(), req.path.clone())];
+    let origin = vec![
+        ("clientIP".to_string(), req.peer.ip().to_string()),
+        ("method".to_string(), req.method.to_string()),
+        ("path".to_string(), req.path.clone()),
+    ];
     let mut o = QueryOptions { cancel: Some(cancel), origin, ..QueryOptions::default() };
     if let Some(to) = req.params.find("timeout").filter(|t| !t.is_empty()) {
         let ms = args::parse_duration_ms(to).map_err(|e| ApiError::param("timeout", e))?;

@@ -93,7 +93,8 @@ pub fn rules(app: &App, req: &Req) -> ApiResult {
     }
     let exclude_alerts = match req.params.get("exclude_alerts") {
         "" => false,
-        s => args::parse_bool(&s.to_ascii_lowercase()).map_err(|e| ApiError::param("exclude_alerts", format!("error converting exclude_alerts: {e}")))?,
+        s => args::parse_bool(&s.to_ascii_lowercase())
+            .map_err(|e| ApiError::param("exclude_alerts", format!("error converting exclude_alerts: {e}")))?,
     };
     let next = req.params.get("group_next_token");
     let limit = match req.params.get("group_limit") {

@@ -18,7 +18,10 @@ fn truncate<T>(list: &mut Vec<T>, limit: usize, warnings: &mut Warnings) {
 }
 
 /// Asks once for each matcher set (once without matchers when there is none) and merges the strings.
-fn merged(sets: &[Vec<Matcher>], mut ask: impl FnMut(&[Matcher]) -> Result<(Vec<String>, Warnings), storage::ReadError>) -> Result<(Vec<String>, Warnings), ApiError> {
+fn merged(
+    sets: &[Vec<Matcher>],
+    mut ask: impl FnMut(&[Matcher]) -> Result<(Vec<String>, Warnings), storage::ReadError>,
+) -> Result<(Vec<String>, Warnings), ApiError> {
     let none = [Vec::new()];
     let mut all = Vec::new();
     let mut warnings = Warnings::new();

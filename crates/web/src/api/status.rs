@@ -102,20 +102,21 @@ pub fn tsdb(app: &App, req: &Req) -> ApiResult {
     if limit > MAX {
         return Err(ApiError::bad_data(format!("limit must not exceed {MAX}")));
     }
-    let s = app.db()?.stats(limit);
+    let db = app.db()?;
+    let (head, c) = (db.head_stats(), db.cardinality(limit, None));
     let list = |v: Vec<(String, u64)>| v.into_iter().map(|(name, value)| Stat { name, value }).collect();
     Success::of(&TsdbStatus {
         head_stats: HeadStats {
-            num_series: s.num_series,
-            num_label_pairs: s.num_label_pairs,
-            chunk_count: s.chunk_count,
-            min_time: s.min_time_ms,
-            max_time: s.max_time_ms,
+            num_series: head.series,
+            num_label_pairs: head.label_pairs,
+            chunk_count: head.chunks,
+            min_time: head.min_ms,
+            max_time: head.max_ms,
         },
-        series_count_by_metric_name: list(s.series_by_metric),
-        label_value_count_by_label_name: list(s.values_by_label),
-        memory_in_bytes_by_label_name: list(s.bytes_by_label),
-        series_count_by_label_value_pair: list(s.series_by_pair),
+        series_count_by_metric_name: list(c.series_by_metric),
+        label_value_count_by_label_name: list(c.values_by_label),
+        memory_in_bytes_by_label_name: list(c.bytes_by_label),
+        series_count_by_label_value_pair: list(c.series_by_pair),
     })
 }
 
@@ -123,15 +124,15 @@ pub fn tsdb_blocks(app: &App) -> ApiResult {
     let mut j = Json::default();
     j.raw("{\"blocks\":[");
     let mut first = true;
-    for meta in app.db()?.block_metas_json() {
+    for meta in app.db()?.block_metas() {
+        let meta = serde_json::to_string(&*meta).map_err(|e| ApiError::new(ErrorKind::Internal, e.to_string()))?;
         j.sep(&mut first).raw(&meta);
     }
     j.raw("]}");
     Ok(Success::json(j))
 }
 
-pub fn wal_replay(app: &App) -> ApiResult {
-    let p = app.control.replay();
+pub fn wal_replay(p: super::Replay) -> ApiResult {
     let mut j = Json::default();
     j.raw("{\"min\":").int(p.min).raw(",\"max\":").int(p.max).raw(",\"current\":").int(p.current).raw("}");
     Ok(Success::json(j))
@@ -181,7 +182,13 @@ pub fn self_metrics(app: &App, req: &Req) -> ApiResult {
                     j.number(v);
                 } else {
                     // protojson writes these as words.
-                    j.string(if v.is_nan() { "NaN" } else if v > 0.0 { "Infinity" } else { "-Infinity" });
+                    j.string(if v.is_nan() {
+                        "NaN"
+                    } else if v > 0.0 {
+                        "Infinity"
+                    } else {
+                        "-Infinity"
+                    });
                 }
             };
             match &m.value {
@@ -223,7 +230,7 @@ pub fn self_metrics(app: &App, req: &Req) -> ApiResult {
 
 impl App {
     /// The storage, when this server has one.
-    pub fn db(&self) -> Result<&tsdb::Db, ApiError> {
+    pub fn db(&self) -> Result<&tsdb::db::Db, ApiError> {
         self.db.as_deref().ok_or_else(|| ApiError::new(ErrorKind::Execution, "unavailable with Prometheus Agent"))
     }
 }
