@@ -168,7 +168,7 @@ async fn credentials_are_sent_and_read_again() {
 
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("token");
-    let write = |s: &str| std::fs::File::create(&path).and_then(|mut f| f.write_all(s.as_bytes())).expect("written");
+    let write = |s: &str| stdx::fs::write_atomic(&RealFs, &path, s.as_bytes()).expect("written");
     let c = client(&format!("authorization: {{credentials_file: {}}}", path.display()));
     let missing = get(&c, &url).await.expect_err("no such file").to_string();
     assert!(missing.starts_with("unable to read authorization credentials file "), "{missing}");
@@ -286,7 +286,7 @@ async fn tls_shows_who_we_are_and_follows_its_files() {
     let dir = tempfile::tempdir().expect("a directory");
     let write = |name: &str, s: &str| {
         let path = dir.path().join(name);
-        std::fs::File::create(&path).and_then(|mut f| f.write_all(s.as_bytes())).expect("written");
+        stdx::fs::write_atomic(&RealFs, &path, s.as_bytes()).expect("written");
         path.display().to_string()
     };
     let (cert, key) = (write("cert", SELF.0), write("key", SELF.1));

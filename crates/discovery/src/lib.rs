@@ -32,3 +32,5 @@ pub const ADDRESS_LABEL: &str = "__address__";
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod testserver;

@@ -87,5 +87,6 @@ fn target(name: &str, data: &Data, port: u16) -> Option<Labels> {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::reply;
