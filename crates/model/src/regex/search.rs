@@ -1,17 +1,20 @@
 //! A pattern that may match anywhere in a text, for templates' `match` and `reReplaceAll`. As Go's regexp, `.` does not match a newline here.
 
-use super::RegexError;
+use super::expand::{Reference, expand};
+use super::{MAX_COMPILED_BYTES, RegexError, engine, parse};
 use regex_automata::meta;
 
 #[derive(Clone, Debug)]
 pub struct Search {
     inner: meta::Regex,
+    names: Vec<Option<String>>,
 }
 
 impl Search {
     pub fn new(pattern: &str) -> Result<Self, RegexError> {
-        let inner = meta::Regex::new(pattern).map_err(|e| RegexError { message: format!("error parsing regexp: {e}") })?;
-        Ok(Search { inner })
+        let parse::Pattern { hir, names } = parse::parse(pattern, false)?;
+        let inner = engine(&hir, Some(MAX_COMPILED_BYTES)).ok_or_else(|| parse::error("expression too large", pattern))?;
+        Ok(Search { inner, names })
     }
 
     pub fn is_match(&self, text: &str) -> bool {
@@ -25,9 +28,13 @@ impl Search {
         for caps in self.inner.captures_iter(text) {
             let Some(span) = caps.get_match() else { continue };
             out.push_str(&text[from..span.start()]);
-            super::expand::expand(template, &mut out, |group| match group {
-                super::expand::Reference::Number(n) => caps.get_group(n).map(|s| &text[s.start..s.end]),
-                super::expand::Reference::Name(name) => caps.get_group_by_name(name).map(|s| &text[s.start..s.end]),
+            let get = |n: usize| caps.get_group(n).map(|s| &text[s.start..s.end]);
+            expand(template, &mut out, |group| match group {
+                Reference::Number(n) => get(n),
+                Reference::Name(name) => {
+                    let named = self.names.iter().enumerate().filter(|(_, n)| n.as_deref() == Some(name));
+                    named.into_iter().find_map(|(i, _)| get(i))
+                }
             });
             from = span.end();
         }

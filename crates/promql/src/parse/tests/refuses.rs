@@ -36,6 +36,7 @@ fn words_and_places() {
         ("a{b=\"c\" d=\"e\"}", "1:9: parse error: unexpected identifier \"d\" in label matching, expected \",\" or \"}\""),
         ("a{,}", "1:3: parse error: unexpected \",\" in label matching, expected identifier or \"}\""),
         ("a{b=\"c\",,}", "1:9: parse error: unexpected \",\" in label matching, expected identifier or \"}\""),
+        ("a{b=~\"[\"}", "1:3: parse error: error parsing regexp: missing closing ]: `[`"),
         ("a{{", "1:3: parse error: unexpected left brace '{'"),
         ("a{", "1:3: parse error: unexpected end of input inside braces"),
         ("a{b!c}", "1:4: parse error: unexpected character after '!' inside braces: 'c'"),
