@@ -162,6 +162,9 @@ impl SeriesWalk<'_, '_, '_> {
     fn merged(&mut self, b: &mut Batch<'_>, merged: &mut merge::Series<'_>, replica_id: ReplicaId, replica: &Replica) -> Result<(), Failure> {
         let latest_ms = self.latest_ms;
         let mut newest_ms = i64::MIN;
+        if let [first, second, ..] = self.series.samples {
+            replica.guess_interval(second.t_ms.saturating_sub(first.t_ms));
+        }
         for s in self.series.samples {
             let result = if s.t_ms > latest_ms {
                 Err(AppendError::OutOfBounds)

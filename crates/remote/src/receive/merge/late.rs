@@ -4,7 +4,7 @@
 //! up, and what was found is kept: a backlog arrives in order of time, so one look serves many samples.
 
 use super::replicas::{Replica, ReplicaId};
-use super::state::{State, barely_apart, hole};
+use super::state::{State, apart, barely_apart, hole};
 use super::{Batch, Outcome, ValueRef};
 use storage::{AppendError, SeriesRef};
 
@@ -28,7 +28,8 @@ pub(super) struct Late {
 struct Empty {
     from_ms: i64,
     to_ms: i64,
-    /// Something is stored at `to_ms`. If not, it is only how far was looked.
+    /// Something is stored there. If not, it is only how far was looked.
+    from_is_stored: bool,
     to_is_stored: bool,
 }
 
@@ -49,7 +50,8 @@ impl State {
         let margin = if i > 0 { 2 * i } else { UNKNOWN_REACH_MS };
         let known = self.late.as_ref().and_then(|l| l.empty).filter(|e| {
             let to = if e.to_is_stored { e.to_ms } else { e.to_ms.saturating_sub(margin) };
-            e.from_ms < t_ms && t_ms < to
+            let from = if e.from_is_stored { e.from_ms } else { e.from_ms.saturating_add(margin) };
+            from < t_ms && t_ms < to
         });
         let empty = match known {
             Some(e) => e,
@@ -58,7 +60,14 @@ impl State {
                 None => return Ok(b.covered(r.0 == self.owner)),
             },
         };
-        if i > 0 && (t_ms - empty.from_ms < barely_apart(i) || empty.to_ms - t_ms < barely_apart(i)) {
+        let (before, after) = (t_ms - empty.from_ms, empty.to_ms - t_ms);
+        let closes = before.max(after) <= hole(i);
+        if i > 0 && before.min(after) < if closes { barely_apart(i) } else { apart(i) } {
+            return Ok(b.covered(false));
+        }
+        // Nothing says yet how far apart samples are: what is near to a stored one may double its interval, what is far cannot.
+        let near = (empty.from_is_stored && before < UNKNOWN_REACH_MS) || (empty.to_is_stored && after < UNKNOWN_REACH_MS);
+        if i == 0 && r.0 != self.owner && near {
             return Ok(b.covered(false));
         }
         match b.append(series, t_ms, value) {
@@ -70,7 +79,11 @@ impl State {
         let flight = b.flight;
         let late = self.late.get_or_insert_default();
         late.fills.push((flight, t_ms));
-        late.empty = Some(Empty { from_ms: t_ms, ..empty });
+        late.empty = Some(Empty { from_ms: t_ms, from_is_stored: true, ..empty });
+        if empty.from_is_stored && t_ms - empty.from_ms <= hole(i) {
+            let start = late.solid.filter(|(_, to)| *to == empty.from_ms).map_or(empty.from_ms, |(from, _)| from);
+            late.solid = Some((start, t_ms));
+        }
         Ok(Outcome::Stored)
     }
 
@@ -100,7 +113,12 @@ impl State {
             let after = times.get(next).copied();
             match (before, after) {
                 (Some(p), Some(n)) if i > 0 && n - p <= hole(i) => None,
-                _ => Some(Empty { from_ms: before.unwrap_or(from_ms), to_ms: after.unwrap_or(to_ms), to_is_stored: after.is_some() }),
+                _ => Some(Empty {
+                    from_ms: before.unwrap_or(from_ms),
+                    to_ms: after.unwrap_or(to_ms),
+                    from_is_stored: before.is_some(),
+                    to_is_stored: after.is_some(),
+                }),
             }
         };
         match found {

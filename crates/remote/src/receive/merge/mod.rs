@@ -4,6 +4,7 @@
 //! The rules stand in [`state`]. What is remembered of a series can be lost at any time: it is learned again from what is stored, and the samples
 //! that wait for a decision are in the log.
 
+mod interval;
 mod late;
 pub mod replicas;
 mod state;

@@ -27,6 +27,13 @@ impl Replica {
         i64::from(self.typical_ms.load(Ordering::Relaxed))
     }
 
+    /// From the distance of two samples of one series in one request, where nothing better is known.
+    pub fn guess_interval(&self, ms: i64) {
+        if ms > 0 && self.typical_ms.load(Ordering::Relaxed) == 0 {
+            self.note_interval(ms);
+        }
+    }
+
     pub fn note_interval(&self, ms: i64) {
         let ms = u32::try_from(ms).unwrap_or(0);
         if ms != 0 && self.typical_ms.load(Ordering::Relaxed) != ms {

@@ -12,6 +12,7 @@
 //! Wherever a sample of one replica follows that of another, at least half of `i` lies between them. That keeps the cadence, and as long as the
 //! replicas' clocks are no further apart than that, it keeps counters from stepping back.
 
+use super::interval::Interval;
 use super::late::Late;
 use super::replicas::{NOBODY, Replica, ReplicaId};
 use super::{Batch, Outcome, ValueRef};
@@ -23,6 +24,7 @@ const MAX_HELD: usize = 64;
 const SEES_IT_FOR_MS: i64 = 60_000;
 /// How far back the spacing of a series is looked up when nothing is remembered of it: first the short way, then the long one.
 const LEARN_BACK_MS: [i64; 2] = [5 * 60_000, 60 * 60_000];
+const ENOUGH_TO_LEARN: usize = 16;
 
 /// Longest distance of neighbours that is not a hole.
 pub(super) fn hole(i: i64) -> i64 {
@@ -60,8 +62,7 @@ pub(super) struct State {
     other_ms: i64,
     /// The flight that touched this last.
     pub flight: u64,
-    /// The owner's last distances, newest first; 0 for none.
-    deltas: [u32; 3],
+    interval: Interval,
     pub owner: ReplicaId,
     /// Who brought the newest stored sample.
     last: ReplicaId,
@@ -85,7 +86,7 @@ impl State {
             solid_ms: i64::MIN,
             other_ms: i64::MIN,
             flight: 0,
-            deltas: [0; 3],
+            interval: Interval::default(),
             owner: NOBODY,
             last: NOBODY,
             other: NOBODY,
@@ -114,13 +115,12 @@ impl State {
             if store.times(series, newest.saturating_sub(back), newest, &mut times).is_err() {
                 times.clear();
             }
-            if times.len() > 3 {
+            if times.len() >= ENOUGH_TO_LEARN {
                 break;
             }
         }
-        let from = times.len().saturating_sub(4);
-        times[from..].windows(2).for_each(|w| state.push_delta(w[1] - w[0]));
-        let limit = hole(state.own_interval_ms());
+        state.interval = Interval::learn(&times);
+        let limit = hole(state.interval.ms());
         for w in times.windows(2).rev() {
             if w[1] - w[0] > limit {
                 break;
@@ -130,22 +130,8 @@ impl State {
         state
     }
 
-    fn push_delta(&mut self, ms: i64) {
-        self.deltas = [u32::try_from(ms).unwrap_or(u32::MAX), self.deltas[0], self.deltas[1]];
-    }
-
-    /// The middle of the last three distances (the lower of two), so that one odd one does not count; 0 when unknown.
-    fn own_interval_ms(&self) -> i64 {
-        let [a, b, c] = self.deltas.map(i64::from);
-        match (b, c) {
-            (0, _) => a,
-            (_, 0) => a.min(b),
-            _ => a.max(b).min(a.min(b).max(c)),
-        }
-    }
-
     pub fn interval_ms(&self, of: &Replica) -> i64 {
-        match self.own_interval_ms() {
+        match self.interval.ms() {
             0 => self.held_interval_ms().unwrap_or_else(|| of.typical_ms()),
             ms => ms,
         }
@@ -174,7 +160,7 @@ impl State {
             self.note_other(id, t_ms, live);
             return self.decide_late(b, series, r, t_ms, value);
         }
-        let vacant = self.owner == NOBODY && (self.ended || self.newest_ms == i64::MIN || t_ms - self.newest_ms >= apart(i));
+        let vacant = self.owner == NOBODY && (self.ended || self.newest_ms == i64::MIN || (i > 0 && t_ms - self.newest_ms >= apart(i)));
         if id == self.owner || vacant {
             let another_sees_it = self.other != NOBODY && self.other != id && self.other_ms >= t_ms.saturating_sub(hole(i).max(SEES_IT_FOR_MS));
             if live || !another_sees_it {
@@ -231,13 +217,15 @@ impl State {
             Err(e) => return Err(e),
         }
         self.advance(b, series, r.0, t_ms, value.is_stale());
-        r.1.note_interval(self.own_interval_ms());
+        if self.interval.is_sure() {
+            r.1.note_interval(self.interval.ms());
+        }
         Ok(Outcome::Stored)
     }
 
     /// After a sample was stored that is newer than all others.
     fn advance(&mut self, b: &mut Batch<'_>, series: SeriesRef, id: ReplicaId, t_ms: i64, stale: bool) {
-        let i = self.own_interval_ms();
+        let i = self.interval.ms();
         if self.newest_ms == i64::MIN {
             self.solid_ms = t_ms;
         } else {
@@ -246,7 +234,7 @@ impl State {
                 self.solid_ms = t_ms;
             }
             if id == self.last && !self.ended {
-                self.push_delta(delta);
+                self.interval.observe(delta);
             }
         }
         if id != self.owner {
@@ -323,7 +311,7 @@ impl State {
         match (far, near) {
             (Some((_, h)), Some((n, _))) if distance(h) > hole(i) && !self.ended => Some(n),
             (Some((f, _)), _) => Some(f),
-            (None, near) => near.filter(|_| before_ms != i64::MAX).map(|(n, _)| n),
+            (None, near) => near.filter(|(_, h)| before_ms != i64::MAX && before_ms - h.t_ms <= hole(i)).map(|(n, _)| n),
         }
     }
 
@@ -375,14 +363,16 @@ impl State {
         replica: impl Fn(ReplicaId) -> i64,
     ) -> Result<(), AppendError> {
         let Some(first) = self.held.as_ref().and_then(|held| held.iter().find(|h| h.received_ms < received_before_ms)) else { return Ok(()) };
-        let (id, typical) = (first.replica, replica(first.replica));
-        let i = match self.own_interval_ms() {
-            0 => self.held_interval_ms().unwrap_or(typical),
-            ms => ms,
+        let i = match (self.interval.ms(), self.held_interval_ms()) {
+            (0, Some(ms)) => ms,
+            (0, None) => replica(first.replica),
+            (ms, _) => ms,
         };
-        b.counts.takeovers += 1;
-        self.owner = id;
-        self.promote(b, series, id, i)?;
+        while let Some(id) = self.pick(i, i64::MAX, |h| h.received_ms < received_before_ms).and_then(|at| Some(self.held.as_ref()?[at].replica)) {
+            b.counts.takeovers += 1;
+            self.owner = id;
+            self.promote(b, series, id, i)?;
+        }
         // What is left and old does not fit the cadence: it lies too near to what is stored.
         if let Some(held) = &mut self.held {
             let before = held.len();
