@@ -11,6 +11,7 @@ mod exec;
 mod metrics;
 pub mod parse;
 mod plan;
+pub mod testkit;
 pub mod value;
 
 pub use annotations::Notes;

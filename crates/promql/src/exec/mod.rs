@@ -24,6 +24,8 @@ mod sort;
 mod stream;
 mod topk;
 
+pub use quantile::almost_equal;
+
 use crate::annotations::{Annotations, Note};
 use crate::engine::{QueryError, QueryStats};
 use crate::parse::Expr;
@@ -102,11 +104,6 @@ impl Scalar {
         }
     }
 
-    /// Smallest, largest, and is any of them no number? Smallest and largest do not look at those that are none.
-    fn extent(&self, n: usize) -> (f64, f64, bool) {
-        (0..n).map(|k| self.get(k)).fold((f64::INFINITY, f64::NEG_INFINITY, false), |(lo, hi, nan), v| (lo.min(v), hi.max(v), nan || v.is_nan()))
-    }
-
     fn map2(a: &Scalar, b: &Scalar, n: usize, f: impl Fn(f64, f64) -> f64) -> Scalar {
         match (a, b) {
             (Scalar::Same(x), Scalar::Same(y)) => Scalar::Same(f(*x, *y)),
@@ -116,7 +113,7 @@ impl Scalar {
 }
 
 /// What a plan gives.
-enum Evaluated<'p> {
+pub enum Evaluated<'p> {
     Scalar(Scalar),
     Vector(Stream<'p>),
     Text(String),
