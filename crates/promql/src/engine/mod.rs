@@ -324,6 +324,7 @@ impl Engine {
         );
         budget.check_in("query execution")?;
         let context = plan::Context {
+            query,
             start_ms: times.start_ms,
             end_ms: times.end_ms,
             step_ms: times.step_ms,

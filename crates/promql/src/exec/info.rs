@@ -84,8 +84,8 @@ fn fetch(
     grid: Grid,
 ) -> Result<Vec<Info>, QueryError> {
     let mut values: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for (i, m) in matrix.metas().iter().enumerate().filter(|(i, _)| !is_info[*i] && !matrix.row(*i).is_empty()) {
-        let _ = i;
+    let with_samples = matrix.metas().iter().enumerate().filter(|(i, _)| !is_info[*i] && !matrix.row(*i).is_empty());
+    for (_, m) in with_samples {
         for name in IDENTIFYING {
             if let Some(v) = m.labels.get(name) {
                 values.entry(name).or_default().insert(v.to_string());
@@ -184,14 +184,14 @@ fn combine<'p>(ex: &Exec<'_>, matrix: &Matrix, is_info: &[bool], infos: &[Info],
     let mut place: HashMap<Labels, usize, foldhash::fast::RandomState> = HashMap::default();
     let mut rows: Vec<(Labels, Row)> = Vec::new();
     let nothing = BTreeMap::new();
-    for i in 0..matrix.len() {
+    for (i, is_info) in is_info.iter().enumerate() {
         ex.budget.check()?;
         let (labels, row) = (&matrix.meta(i).labels, matrix.row(i));
         let metrics = by_target.get(&identity(labels)).unwrap_or(&nothing);
         let mut known: HashMap<Vec<usize>, Option<Labels>, foldhash::fast::RandomState> = HashMap::default();
         for k in 0..grid.n {
             let Some(cell) = row.cell(k) else { continue };
-            let result = if is_info[i] {
+            let result = if *is_info {
                 Some(labels.clone())
             } else {
                 let mut found = Vec::new();

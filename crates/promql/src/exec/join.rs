@@ -220,6 +220,49 @@ impl Results<'_, '_> {
         self.by_pair.insert(pair, at);
         at
     }
+
+    /// Applies the operator to one pair at one step, or to one sample and a fill value.
+    fn operate(
+        &mut self,
+        k: usize,
+        (many, l): (Option<u32>, Side<'_>),
+        (one, r): (Option<u32>, Side<'_>),
+        state: &mut Matched,
+        notes: &mut Annotations,
+    ) -> Result<(), QueryError> {
+        let elem = self.join.element(l, r);
+        if let Some(note) = elem.note {
+            notes.add(note, "", self.join.span);
+        }
+        if elem.answer.is_none() {
+            return Ok(());
+        }
+        let at = self.place(many, one);
+        if self.join.matching.card == Cardinality::OneToOne && state.any {
+            return Err(QueryError::execution("multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"));
+        }
+        if state.written.contains(&at) {
+            return Err(QueryError::execution("multiple matches for labels: grouping labels must ensure unique matches"));
+        }
+        state.any = true;
+        state.written.push(at);
+        if !elem.keep && !self.join.return_bool {
+            return Ok(());
+        }
+        let row = &mut self.rows[at].1;
+        if row.view().cell(k).is_some() {
+            return Err(QueryError::duplicate_labels());
+        }
+        put(row, k, elem, self.join.return_bool);
+        Ok(())
+    }
+}
+
+/// What a signature has matched at one step.
+#[derive(Default)]
+struct Matched {
+    any: bool,
+    written: Vec<usize>,
 }
 
 fn step_by_step<'p>(
@@ -247,7 +290,8 @@ fn step_by_step<'p>(
     let mut notes = Annotations::default();
     for k in 0..grid.n {
         let (a, b) = (bits::get(&any_many, k), bits::get(&any_one, k));
-        if !(a || b) || (!(a && b) && !filled) {
+        let enough = if filled { a || b } else { a && b };
+        if !enough {
             continue;
         }
         ex.budget.check()?;
@@ -259,76 +303,19 @@ fn step_by_step<'p>(
                 }
             }
         }
-        // Results are unique within a signature; told apart from those of other signatures, which is another error.
         for (pair, partner) in matches.iter().zip(&partners) {
-            let mut written: Vec<usize> = Vec::new();
-            let mut matched = false;
-            let mut operate = |many_row: Option<u32>, l: Side<'_>, one_row: Option<u32>, r: Side<'_>| -> Result<(), QueryError> {
-                let elem = join.element(l, r);
-                if let Some(note) = elem.note {
-                    notes.add(note, "", join.span);
-                }
-                if elem.answer.is_none() {
-                    return Ok(());
-                }
-                let at = out.place(many_row, one_row);
-                if m.card == Cardinality::OneToOne {
-                    if std::mem::replace(&mut matched, true) {
-                        return Err(QueryError::execution(
-                            "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
-                        ));
-                    }
-                } else {
-                    if written.contains(&at) {
-                        return Err(QueryError::execution("multiple matches for labels: grouping labels must ensure unique matches"));
-                    }
-                    matched = true;
-                    written.push(at);
-                }
-                if !elem.keep && !join.return_bool {
-                    return Ok(());
-                }
-                let row = &mut out.rows[at].1;
-                if row.view().cell(k).is_some() {
-                    return Err(QueryError::duplicate_labels());
-                }
-                put(row, k, elem, join.return_bool);
-                Ok(())
-            };
+            let mut state = Matched::default();
+            let one_cell = partner.and_then(|p| one.row(p as usize).cell(k));
             for i in &pair.many {
                 let Some(l) = many.row(*i as usize).cell(k) else { continue };
-                match (partner, m.fill_right) {
-                    (Some(p), _) => {
-                        if let Some(r) = one.row(*p as usize).cell(k) {
-                            operate(Some(*i), side(l), Some(*p), side(r))?;
-                        }
-                    }
-                    (None, Some(fill)) => operate(Some(*i), side(l), None, Side::Float(fill))?,
+                match (one_cell, m.fill_right) {
+                    (Some(r), _) => out.operate(k, (Some(*i), side(l)), (*partner, side(r)), &mut state, &mut notes)?,
+                    (None, Some(fill)) => out.operate(k, (Some(*i), side(l)), (None, Side::Float(fill)), &mut state, &mut notes)?,
                     (None, None) => {}
                 }
             }
-            if let (Some(fill), Some(p), false) = (m.fill_left, partner, matched) {
-                if let Some(r) = one.row(*p as usize).cell(k) {
-                    matched = false;
-                    let mut operate_fill = || -> Result<(), QueryError> {
-                        let elem = join.element(Side::Float(fill), side(r));
-                        if let Some(note) = elem.note {
-                            notes.add(note, "", join.span);
-                        }
-                        if elem.answer.is_none() || (!elem.keep && !join.return_bool) {
-                            return Ok(());
-                        }
-                        let at = out.place(None, Some(*p));
-                        let row = &mut out.rows[at].1;
-                        if row.view().cell(k).is_some() {
-                            return Err(QueryError::duplicate_labels());
-                        }
-                        put(row, k, elem, join.return_bool);
-                        Ok(())
-                    };
-                    operate_fill()?;
-                    let _ = matched;
-                }
+            if let (Some(fill), Some(r), false) = (m.fill_left, one_cell, state.any) {
+                out.operate(k, (None, Side::Float(fill)), (*partner, side(r)), &mut state, &mut notes)?;
             }
         }
     }

@@ -133,7 +133,8 @@ impl Mask {
 
 /// Seconds as an integer, as Go converts on amd64: what does not fit becomes the smallest.
 fn go_int(v: f64) -> i64 {
-    if v.is_nan() || !(-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&v) { i64::MIN } else { v as i64 }
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&v) { v as i64 } else { i64::MIN }
 }
 
 pub fn date(f: DateFn, seconds: i64) -> f64 {

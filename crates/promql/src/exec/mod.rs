@@ -240,7 +240,7 @@ fn finish_names(ex: &Exec<'_>, stream: Stream<'_>) -> Result<Matrix, QueryError>
     stream.collect(ex)
 }
 
-fn scalar<'p>(ex: &Exec<'_>, plan: &'p Plan, grid: Grid) -> Result<Scalar, QueryError> {
+fn scalar(ex: &Exec<'_>, plan: &Plan, grid: Grid) -> Result<Scalar, QueryError> {
     match evaluate(ex, plan, grid)? {
         Evaluated::Scalar(s) => Ok(s),
         Evaluated::Vector(_) | Evaluated::Text(_) => Err(QueryError::bad_data("expected a scalar")),

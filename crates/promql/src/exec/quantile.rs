@@ -249,7 +249,7 @@ impl Bounds {
 
     /// Observations between the bounds, where `count` is all of them.
     fn between(&self, count: f64) -> f64 {
-        let known = |r: Option<f64>| r.filter(|r| !(*r > count)).unwrap_or(count);
+        let known = |r: Option<f64>| r.map_or(count, |r| if r > count { count } else { r });
         known(self.upper_rank) - known(self.lower_rank)
     }
 }

@@ -67,12 +67,6 @@ pub mod bits {
         }
     }
 
-    /// Are the first `n` all set?
-    pub fn all(set: &[u64], n: usize) -> bool {
-        let (full, rest) = (n / 64, n % 64);
-        set[..full].iter().all(|w| *w == u64::MAX) && (rest == 0 || set[full] == (1 << rest) - 1)
-    }
-
     pub fn or(into: &mut [u64], other: &[u64]) {
         into.iter_mut().zip(other).for_each(|(a, b)| *a |= b);
     }

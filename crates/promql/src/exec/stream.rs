@@ -268,10 +268,8 @@ impl<'p> Stream<'p> {
     /// Computes everything.
     pub fn collect(self, ex: &Exec<'_>) -> Result<Matrix, QueryError> {
         let untouched = self.maps.is_empty() && self.items.iter().enumerate().all(|(i, item)| item.src as usize == i);
-        if let (true, Source::Matrix(m)) = (untouched, &self.source) {
-            if m.len() == self.items.len() {
-                return Ok(self.into_matrix());
-            }
+        if untouched && matches!(&self.source, Source::Matrix(m) if m.len() == self.items.len()) {
+            return Ok(self.into_matrix());
         }
         let rows = self.items.len();
         let mut charge = ex.budget.charge();

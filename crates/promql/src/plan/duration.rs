@@ -8,7 +8,7 @@ use crate::parse::ast::{BinaryOp, DurationExpr, DurationKind};
 const MAX_SECONDS: f64 = 9_223_372_036.854_776;
 
 /// Milliseconds. Only offsets may be negative or zero.
-pub(super) fn evaluate(e: &DurationExpr, context: &Context, may_be_negative: bool) -> Result<i64, QueryError> {
+pub(super) fn evaluate(e: &DurationExpr, context: &Context<'_>, may_be_negative: bool) -> Result<i64, QueryError> {
     let refuse = |why: &str| Err(QueryError::bad_data(format!("{}:{}: {why}", e.span.start, e.span.end)));
     let seconds = value(e, context)?;
     if !seconds.is_finite() {
@@ -23,7 +23,7 @@ pub(super) fn evaluate(e: &DurationExpr, context: &Context, may_be_negative: boo
     Ok((seconds * 1000.0) as i64)
 }
 
-fn value(e: &DurationExpr, context: &Context) -> Result<f64, QueryError> {
+fn value(e: &DurationExpr, context: &Context<'_>) -> Result<f64, QueryError> {
     let refuse = |why: &str| Err(QueryError::bad_data(format!("{}:{}: {why}", e.span.start, e.span.end)));
     Ok(match &e.kind {
         DurationKind::Number(n) => n.value,

@@ -288,7 +288,7 @@ impl Builder<'_> {
             return self.range_call(func, &args, within);
         }
         let timestamp_of_selector = name == "timestamp" && args.iter().all(|a| matches!(a, Expr::Vector(_)));
-        let mut same = !depends_on_time(name) && !(name == "info" && args.len() > 1);
+        let mut same = !(depends_on_time(name) || name == "info" && args.len() > 1);
         let mut built = Vec::with_capacity(args.len());
         for a in &args {
             // Of `info`, the second argument is no selection but a list of conditions.
@@ -331,16 +331,8 @@ impl Builder<'_> {
         }
         let span = input.note_span();
         let place = |i: usize| if i == at { span } else { args[i].span() };
-        let args_span = Span { start: place(0).start, end: place(args.len() - 1).end };
         let absent = if func == RangeFn::AbsentOverTime { Some(absent_labels(args[at])) } else { None };
-        let call = RangeCall {
-            func,
-            input,
-            args: scalars.into_iter().map(|(p, i)| if same { p } else { i.wrap(p) }).collect(),
-            span,
-            first_span: place(0),
-            args_span,
-        };
+        let call = RangeCall { func, input, args: scalars.into_iter().map(|(p, i)| if same { p } else { i.wrap(p) }).collect(), span: place(0) };
         let mut plan = Plan::RangeCall(Box::new(call));
         if let Some(labels) = absent {
             plan = Plan::Call { call: Call::Absent(labels), args: vec![plan], spans: vec![span], span };
@@ -373,7 +365,16 @@ impl Builder<'_> {
             "sort" | "sort_desc" => Call::Sort { by: SortBy::Value, descending: name == "sort_desc" },
             "sort_by_label" | "sort_by_label_desc" => Call::Sort { by: SortBy::Labels(texts(&args[1..])?), descending: name == "sort_by_label_desc" },
             "label_replace" => {
+                if let Some(raw) = self.not_utf8(&args[1]) {
+                    return Err(QueryError::execution(format!(
+                        "invalid destination label name in label_replace(): {}",
+                        raw.trim_matches(['"', '\''])
+                    )));
+                }
                 Call::LabelReplace { dst: text(&args[1])?, replacement: text(&args[2])?, src: text(&args[3])?, regex: text(&args[4])? }
+            }
+            "label_join" if args[1..2].iter().chain(&args[3..]).any(|a| self.not_utf8(a).is_some()) => {
+                return Err(QueryError::execution("invalid label name in label_join(): not UTF-8"));
             }
             "label_join" => Call::LabelJoin { dst: text(&args[1])?, separator: text(&args[2])?, src: texts(&args[3..])? },
             "info" => Call::Info(match args.get(1).map(Expr::unwrap_parens) {

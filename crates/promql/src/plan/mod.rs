@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 /// What a plan depends on beside the tree.
 #[derive(Clone, Copy, Debug)]
-pub struct Context {
+pub struct Context<'q> {
+    /// The query as written; the spans of the tree point into it.
+    pub query: &'q str,
     pub start_ms: i64,
     pub end_ms: i64,
     /// 0 for an instant query.
@@ -72,13 +74,6 @@ pub enum RangeInput {
 }
 
 impl RangeInput {
-    pub fn range_ms(&self) -> i64 {
-        match self {
-            RangeInput::Select { range_ms, .. } => *range_ms,
-            RangeInput::Subquery(s) => s.range_ms,
-        }
-    }
-
     /// Where notes about it point to. The reference knows no place for the result of a subquery.
     pub fn note_span(&self) -> Span {
         match self {
@@ -104,12 +99,8 @@ pub struct RangeCall {
     pub input: RangeInput,
     /// The scalar arguments, in order.
     pub args: Vec<Plan>,
-    /// Place of the range vector, as notes tell it.
+    /// Place of the first argument, where notes point to.
     pub span: Span,
-    /// Place of the first argument.
-    pub first_span: Span,
-    /// Place of all arguments.
-    pub args_span: Span,
 }
 
 #[derive(Clone, Debug)]
@@ -146,7 +137,7 @@ struct Around<'a> {
     stats_decided: bool,
 }
 
-pub fn build(expr: &Expr, context: &Context) -> Result<Plan, QueryError> {
+pub fn build(expr: &Expr, context: &Context<'_>) -> Result<Plan, QueryError> {
     let (plan, invariant) = Builder { context }.node(expr, Around::default())?;
     Ok(invariant.wrap(plan))
 }
@@ -167,7 +158,7 @@ impl Invariant {
 }
 
 struct Builder<'a> {
-    context: &'a Context,
+    context: &'a Context<'a>,
 }
 
 impl Builder<'_> {
@@ -181,6 +172,14 @@ impl Builder<'_> {
 
     fn offset(&self, offset: &ast::Offset) -> Result<i64, QueryError> {
         offset.expr.as_ref().map_or(Ok(offset.ms), |e| duration::evaluate(e, self.context, true))
+    }
+
+    /// A string literal whose escapes do not make UTF-8, as written. Only the replacement character is left of such bytes in the tree.
+    fn not_utf8(&self, e: &Expr) -> Option<&str> {
+        let Expr::String(s) = e.unwrap_parens() else { return None };
+        let raw = self.context.query.get(s.span.start as usize..s.span.end as usize)?;
+        (s.value.contains('\u{fffd}') && raw.contains('\\') && !raw.contains('\u{fffd}') && !raw.to_ascii_lowercase().contains("\\ufffd"))
+            .then_some(raw)
     }
 
     fn length(&self, length: &Length) -> Result<i64, QueryError> {
@@ -255,6 +254,9 @@ impl Builder<'_> {
         let (param, param_span) = match &a.param {
             Some(p) => {
                 let p = p.unwrap_parens();
+                if let (ast::AggregateOp::CountValues, Some(raw)) = (a.op, self.not_utf8(p)) {
+                    return Err(QueryError::execution(format!("invalid label name {raw}")));
+                }
                 (Some(self.node(p, within)?.0), p.span())
             }
             None => (None, Span::default()),

@@ -126,7 +126,8 @@ fn matrix(eval: &Eval, m: &MatrixValue) -> Result<(), String> {
         if !points.is_empty() && time(points.len() - 1) > eval.end_ms {
             return Err(format!("expected {} points for {}, but the time range cannot have that many", points.len(), s.labels));
         }
-        let floats: Vec<(i64, f64)> = points.iter().enumerate().filter_map(|(i, p)| if let Point::Float(v) = p { Some((time(i), *v)) } else { None }).collect();
+        let floats: Vec<(i64, f64)> =
+            points.iter().enumerate().filter_map(|(i, p)| if let Point::Float(v) = p { Some((time(i), *v)) } else { None }).collect();
         let hists: Vec<(i64, &FloatHistogram, bool)> = points
             .iter()
             .enumerate()

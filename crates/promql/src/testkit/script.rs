@@ -186,6 +186,8 @@ fn load_body(load: &mut Load, body: &[(usize, &str)]) -> Result<(), ScriptError>
                 return Err(fail(format!("@st line has {} values but sample line has {}", start_offsets_ms.len(), points.len())));
             }
         }
+        // A series that is written twice is the one written last.
+        load.series.retain(|s| s.labels != description.labels);
         load.series.push(LoadSeries { labels: description.labels, points, start_offsets_ms });
     }
     Ok(())

@@ -46,7 +46,7 @@ fn right(t: &[i64], v: &[f64], last: usize, end: i64, smoothed: bool, is_counter
 
 pub(super) fn float_rate(w: &Window<'_>, env: &Env<'_>, is_counter: bool, is_rate: bool) -> Option<Out> {
     let smoothed = env.frame.smoothed;
-    let (mut first, mut last) = edges(w.t, w.start_ms, w.end_ms, smoothed)?;
+    let (mut first, last) = edges(w.t, w.start_ms, w.end_ms, smoothed)?;
     if smoothed && w.t[first] > w.end_ms {
         return None;
     }
@@ -58,12 +58,7 @@ pub(super) fn float_rate(w: &Window<'_>, env: &Env<'_>, is_counter: bool, is_rat
         if w.t[first] <= w.start_ms {
             first += 1;
         }
-        let mut behind = last + 1;
-        if w.t[last] >= w.end_ms {
-            behind = last;
-            last = last.saturating_sub(1);
-        }
-        let _ = last;
+        let behind = if w.t[last] >= w.end_ms { last } else { last + 1 };
         let mut correction = 0.0;
         let mut before = from;
         for v in w.v.get(first..behind).unwrap_or(&[]) {
@@ -140,10 +135,8 @@ pub(super) fn histogram_rate(w: &Window<'_>, env: &mut Env<'_>, is_counter: bool
     }
     let mut result = to.clone();
     add_noted(&mut result, &from, env, HistOp::Subtraction)?;
-    if is_counter {
-        if let Some(correction) = hist_correction(h, t, (first, last), (&from, &to), w.start_ms, env)? {
-            add_noted(&mut result, &correction, env, HistOp::Addition)?;
-        }
+    if is_counter && let Some(correction) = hist_correction(h, t, (first, last), (&from, &to), w.start_ms, env)? {
+        add_noted(&mut result, &correction, env, HistOp::Addition)?;
     }
     if is_rate {
         result.div(env.frame.range_ms as f64 / 1000.0);

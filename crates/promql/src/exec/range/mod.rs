@@ -111,8 +111,6 @@ pub struct Env<'a> {
     pub labels: &'a Labels,
     pub notes: &'a mut Annotations,
     pub values: &'a mut Vec<f64>,
-    /// A note that is given once for each series has been given.
-    pub overlap_told: bool,
 }
 
 impl Env<'_> {
@@ -209,7 +207,7 @@ pub fn call<'p>(ex: &Exec<'_>, c: &'p RangeCall, grid: Grid) -> Result<Stream<'p
         frame,
         func: c.func,
         args,
-        span: c.first_span,
+        span: c.span,
         labels: labels.clone(),
         from_subquery: super::is_subquery(&c.input),
         _call: std::marker::PhantomData,
@@ -364,7 +362,7 @@ impl RangeSource<'_> {
         let hist_sizes: Vec<u64> = data.hist.iter().map(|h| hist_samples(h) as u64).collect();
         let mut notes = std::mem::take(&mut scratch.notes);
         let mut values = std::mem::take(&mut scratch.values);
-        let mut env = Env { frame, span: self.span, labels: &self.labels[i as usize], notes: &mut notes, values: &mut values, overlap_told: false };
+        let mut env = Env { frame, span: self.span, labels: &self.labels[i as usize], notes: &mut notes, values: &mut values };
         let mut args = [0.0; 2];
         let mut last_until = i64::MIN;
         let mut largest = 0;

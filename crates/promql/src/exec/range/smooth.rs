@@ -15,7 +15,7 @@ pub fn instant(select: &Select, grid: Grid, lookback: i64, data: &SeriesData, la
     super::drop_stale(&mut data);
     let frame = Frame { at_ms: None, offset_ms: 0, range_ms: 0, before_ms: 0, after_ms: 0, anchored: false, smoothed: true };
     let mut values = Vec::new();
-    let mut env = Env { frame, span: select.span, labels, notes, values: &mut values, overlap_told: false };
+    let mut env = Env { frame, span: select.span, labels, notes, values: &mut values };
     for k in 0..grid.n {
         let at = select.reference(grid, k);
         let part = |t: &[i64]| (t.partition_point(|t| *t <= at - lookback), t.partition_point(|t| *t <= at + lookback));
@@ -26,10 +26,10 @@ pub fn instant(select: &Select, grid: Grid, lookback: i64, data: &SeriesData, la
             if let Some(x) = histogram(&data.hist_t_ms[h.0..h.1], &data.hist[h.0..h.1], at, &mut env) {
                 row.set_hist(k, x);
             }
-        } else if f.0 < f.1 {
-            if let Some(v) = float(&data.t_ms[f.0..f.1], &data.v[f.0..f.1], at) {
-                row.set(k, v);
-            }
+        } else if f.0 < f.1
+            && let Some(v) = float(&data.t_ms[f.0..f.1], &data.v[f.0..f.1], at)
+        {
+            row.set(k, v);
         }
     }
 }
