@@ -112,9 +112,10 @@ impl Manager {
         let _ = self.runtime.block_on(task);
     }
 
-    /// Waits for what runs, after the shutdown was asked for.
+    /// Stops all groups and waits for what runs.
     pub fn stop(&self) {
         info!(component = "rule manager", "Stopping rule manager...");
+        self.shutdown.request();
         let groups = std::mem::take(&mut self.state.lock().groups);
         for r in groups {
             self.wait(r.task, &r.stop);

@@ -4,6 +4,7 @@
 //! Slow work (queries, storage) runs on blocking threads, never on the reactor.
 
 pub mod api;
+pub mod config;
 mod escape;
 mod federate;
 mod ingest;

@@ -1,0 +1,113 @@
+//! `--enable-feature`, and what `/api/v1/features` says.
+
+use promql::parse::ParseOptions;
+use std::collections::BTreeMap;
+
+/// Features that Prometheus knows and that change something here, with their names.
+#[derive(Clone, Debug, Default)]
+pub struct Features {
+    pub concurrent_rules: bool,
+    pub start_zeros: bool,
+    pub exemplars: bool,
+    pub metadata_in_log: bool,
+    pub delayed_name_removal: bool,
+    pub per_step_stats: bool,
+    pub type_and_unit_labels: bool,
+    pub use_start_timestamps: bool,
+    pub start_storage: bool,
+    pub auto_reload: bool,
+    pub parse: ParseOptions,
+    /// Given names that mean nothing here or nowhere.
+    pub unknown: Vec<String>,
+}
+
+/// Accepted without effect: stable here, or of Go's runtime, or not built.
+const WITHOUT_EFFECT: &[&str] = &[
+    "promql-duration-expr",
+    "native-histograms",
+    "ooo-native-histograms",
+    "extra-scrape-metrics",
+    "memory-snapshot-on-shutdown",
+    "old-ui",
+    "otlp-deltatocumulative",
+    "otlp-native-delta-ingestion",
+    "search-api",
+    "st-synthesis",
+    "use-uncached-io",
+    "xor2-encoding",
+    "histograms-st-encoding",
+    "fast-startup",
+    "delayed-compaction",
+    "new-service-discovery-manager",
+];
+
+impl Features {
+    pub fn parse(names: &[&str]) -> Self {
+        let mut f = Features::default();
+        for name in names {
+            match *name {
+                "concurrent-rule-eval" => f.concurrent_rules = true,
+                "created-timestamp-zero-ingestion" => f.start_zeros = true,
+                "exemplar-storage" => f.exemplars = true,
+                "metadata-wal-records" => f.metadata_in_log = true,
+                "promql-delayed-name-removal" => f.delayed_name_removal = true,
+                "promql-per-step-stats" => f.per_step_stats = true,
+                "type-and-unit-labels" => f.type_and_unit_labels = true,
+                "use-start-timestamps" => f.use_start_timestamps = true,
+                "st-storage" => f.start_storage = true,
+                "auto-reload-config" => f.auto_reload = true,
+                "promql-experimental-functions" => f.parse.experimental_functions = true,
+                "promql-extended-range-selectors" => f.parse.extended_range_selectors = true,
+                "promql-binop-fill-modifiers" => f.parse.fill_modifiers = true,
+                known if WITHOUT_EFFECT.contains(&known) => {}
+                other => f.unknown.push(other.to_string()),
+            }
+        }
+        f
+    }
+
+    /// By category, as the API lists them.
+    pub fn listed(&self) -> BTreeMap<String, BTreeMap<String, bool>> {
+        let set = |pairs: &[(&str, bool)]| pairs.iter().map(|(n, on)| ((*n).to_string(), *on)).collect::<BTreeMap<String, bool>>();
+        let functions =
+            promql::parse::functions::FUNCTIONS.iter().map(|f| (f.name.to_string(), !f.experimental || self.parse.experimental_functions)).collect();
+        let discovery = discovery::NAMES.iter().map(|n| ((*n).to_string(), true)).collect();
+        let templates = rules::template::FUNCTION_NAMES.iter().map(|n| ((*n).to_string(), true)).collect();
+        BTreeMap::from([
+            (
+                "promql".to_string(),
+                set(&[
+                    ("anchored", self.parse.extended_range_selectors),
+                    ("at_modifier", true),
+                    ("bool", true),
+                    ("by", true),
+                    ("delayed_name_removal", self.delayed_name_removal),
+                    ("duration_expr", true),
+                    ("fill", self.parse.fill_modifiers),
+                    ("fill_left", self.parse.fill_modifiers),
+                    ("fill_right", self.parse.fill_modifiers),
+                    ("group_left", true),
+                    ("group_right", true),
+                    ("ignoring", true),
+                    ("negative_offset", true),
+                    ("offset", true),
+                    ("on", true),
+                    ("per_query_lookback_delta", true),
+                    ("per_step_stats", self.per_step_stats),
+                    ("smoothed", self.parse.extended_range_selectors),
+                    ("subqueries", true),
+                    ("type_and_unit_labels", self.type_and_unit_labels),
+                    ("without", true),
+                ]),
+            ),
+            ("promql_functions".to_string(), functions),
+            ("service_discovery_providers".to_string(), discovery),
+            ("templating_functions".to_string(), templates),
+            ("rules".to_string(), set(&[("concurrent_rule_eval", self.concurrent_rules), ("keep_firing_for", true), ("query_offset", true)])),
+            (
+                "tsdb".to_string(),
+                set(&[("delayed_compaction", false), ("exemplar_storage", self.exemplars), ("isolation", false), ("native_histograms", true)]),
+            ),
+        ])
+    }
+}
