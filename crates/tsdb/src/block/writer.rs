@@ -10,7 +10,7 @@ use crate::meta::{BlockMeta, BlockStats};
 use crate::tombstones::Tombstones;
 use model::LabelsRef;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use stdx::fs::SharedFs;
 
 /// A series on its way into a block. Reused from series to series.
@@ -127,13 +127,7 @@ impl BlockWriter {
         }
     }
 
-    fn fill(
-        &self,
-        tmp: &PathBuf,
-        mut meta: BlockMeta,
-        source: &mut dyn SeriesSource,
-        on_chunk: OnChunk<'_>,
-    ) -> Result<Option<BlockMeta>, BlockError> {
+    fn fill(&self, tmp: &Path, mut meta: BlockMeta, source: &mut dyn SeriesSource, on_chunk: OnChunk<'_>) -> Result<Option<BlockMeta>, BlockError> {
         let fs = &*self.fs;
         if fs.exists(tmp) {
             fs.remove_dir_all(tmp).map_err(BlockError::io("remove", tmp))?;

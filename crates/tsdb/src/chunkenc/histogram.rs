@@ -97,7 +97,7 @@ impl<C: Codec> Appender<C> {
             return Ok(Self::new());
         }
         let mut r = Reader::<C>::new(&bytes, false)?;
-        while r.next()? {}
+        while r.advance()? {}
         let len = if r.total == 0 { 0 } else { HEADER_LEN + r.bits.bytes_read() };
         let free = r.bits.free_bits();
         let Reader { t_ms, t_delta, codec, layout, .. } = r;
@@ -237,7 +237,7 @@ impl<C: Codec> Appender<C> {
         let old = std::mem::take(&mut self.bytes);
         let mut r = Reader::<C>::new(&old, false).expect("an appender's own bytes have a header");
         let mut first = true;
-        while r.next().expect("an appender's own bytes can be read") {
+        while r.advance().expect("an appender's own bytes can be read") {
             let h = r.hist();
             let h = if is_stale_nan(C::shape(&h).sum) { h } else { C::laid_out(&h, positive, negative) };
             if first {
@@ -378,7 +378,7 @@ impl<'a, C: Codec> Reader<'a, C> {
     }
 
     /// Goes to the next sample; false when there is none.
-    pub fn next(&mut self) -> Result<bool, ChunkError> {
+    pub fn advance(&mut self) -> Result<bool, ChunkError> {
         if self.number == self.total {
             return Ok(false);
         }
@@ -447,7 +447,7 @@ pub(super) fn decode_as<C: Codec>(bytes: &[u8], with_st: bool, start_ms: i64, en
     if any_st {
         out.hist_st_ms.resize(out.hist_t_ms.len(), 0);
     }
-    while r.next()? {
+    while r.advance()? {
         if r.t_ms > end_ms {
             break;
         }

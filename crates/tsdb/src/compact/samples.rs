@@ -79,7 +79,7 @@ impl Samples {
             }
             ChunkEncoding::Histogram | ChunkEncoding::HistogramSt => {
                 let mut r = Reader::<IntCodec>::new(bytes, encoding == ChunkEncoding::HistogramSt)?;
-                while r.next()? {
+                while r.advance()? {
                     if (start_ms..=end_ms).contains(&r.t_ms) {
                         self.samples.push(Sample { t_ms: r.t_ms, st_ms: r.st_ms(), value: Value::Int(r.hist()) });
                     }
@@ -88,7 +88,7 @@ impl Samples {
             }
             ChunkEncoding::FloatHistogram | ChunkEncoding::FloatHistogramSt => {
                 let mut r = Reader::<FloatCodec>::new(bytes, encoding == ChunkEncoding::FloatHistogramSt)?;
-                while r.next()? {
+                while r.advance()? {
                     if (start_ms..=end_ms).contains(&r.t_ms) {
                         self.samples.push(Sample { t_ms: r.t_ms, st_ms: r.st_ms(), value: Value::FloatHistogram(r.hist()) });
                     }

@@ -107,7 +107,7 @@ fn print_top(title: &str, mut lines: Vec<(u64, String)>, limit: usize, out: &mut
 fn buckets<C: Codec>(bytes: &[u8], with_st: bool) -> Result<usize, ChunkError> {
     let mut r = Reader::<C>::new(bytes, with_st)?;
     let mut n = 0;
-    while r.next()? {
+    while r.advance()? {
         let [p, q] = C::absolute(&r.hist());
         n += p.len() + q.len();
     }
