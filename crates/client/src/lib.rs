@@ -7,6 +7,7 @@
 //! A client is built once per section of the config and cloned freely; connections are pooled per host.
 
 mod auth;
+mod aws;
 mod client;
 mod config;
 mod connector;
@@ -20,6 +21,7 @@ mod roots;
 mod tls;
 mod verify;
 
+pub use aws::{SigV4, SigV4Config};
 pub use client::HttpClient;
 pub use config::{Authorization, BasicAuth, Header, HttpConfig, OAuth2, ProxyConfig, TlsConfig, TlsVersion};
 pub use error::{Error, ErrorKind};

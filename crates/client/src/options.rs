@@ -2,6 +2,7 @@
 
 use crate::roots::SystemRoots;
 use http::HeaderValue;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,28 @@ pub struct Environment {
     pub no_proxy: String,
     /// `SSL_CERT_FILE`: in place of the system's certificate bundle.
     pub ssl_cert_file: Option<PathBuf>,
+    /// `AWS_*` and `HOME`, where the credentials of AWS are looked for.
+    pub aws: BTreeMap<&'static str, String>,
 }
+
+/// What of the environment AWS credentials may depend on.
+const AWS_NAMES: [&str; 15] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_PROFILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_EC2_METADATA_DISABLED",
+    "HOME",
+];
 
 impl Environment {
     /// From a function that reads one variable; upper case wins over lower case.
@@ -26,6 +48,7 @@ impl Environment {
             http_proxy: either("HTTP_PROXY"),
             https_proxy: either("HTTPS_PROXY"),
             no_proxy: either("NO_PROXY"),
+            aws: AWS_NAMES.into_iter().filter_map(|n| Some((n, var(n).filter(|v| !v.is_empty())?))).collect(),
             ssl_cert_file: var("SSL_CERT_FILE").filter(|v| !v.is_empty()).map(PathBuf::from),
         }
     }
