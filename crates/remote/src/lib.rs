@@ -9,6 +9,7 @@
 
 pub mod config;
 pub mod ledger;
+pub mod read;
 pub mod receive;
 pub mod uplink;
 pub mod wire;

@@ -103,7 +103,7 @@ pub fn gaps(queryable: &dyn Queryable, start_ms: i64, end_ms: i64, now_ms: i64, 
 }
 
 fn kind(gap: &Gap, backlogs: &[Backlog]) -> GapKind {
-    let pending = |b: &Backlog| b.acked_ms < gap.end_ms && b.newest_ms > gap.start_ms && b.newest_ms > b.acked_ms;
+    let pending = |b: &Backlog| b.from_ms < gap.end_ms && b.to_ms > gap.start_ms && b.from_ms < b.to_ms;
     match backlogs {
         [] => GapKind::Unknown,
         b if b.iter().any(pending) => GapKind::Soft,
@@ -112,7 +112,7 @@ fn kind(gap: &Gap, backlogs: &[Backlog]) -> GapKind {
 }
 
 /// The interval of a target, and where its samples are further apart than one and a half of it. Nothing is missing behind a staleness marker.
-fn holes(t_ms: &[i64], v: &[f64], end_ms: i64) -> (i64, Vec<Gap>) {
+pub(super) fn holes(t_ms: &[i64], v: &[f64], end_ms: i64) -> (i64, Vec<Gap>) {
     let mut deltas: Vec<i64> = t_ms.windows(2).map(|w| w[1] - w[0]).filter(|d| *d > 0).collect();
     if deltas.is_empty() {
         return (0, Vec::new());
@@ -134,9 +134,4 @@ fn holes(t_ms: &[i64], v: &[f64], end_ms: i64) -> (i64, Vec<Gap>) {
         })
         .collect();
     (interval, gaps)
-}
-
-#[cfg(test)]
-pub(super) fn holes_of(t_ms: &[i64], v: &[f64], end_ms: i64) -> (i64, Vec<Gap>) {
-    holes(t_ms, v, end_ms)
 }

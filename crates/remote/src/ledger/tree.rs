@@ -17,9 +17,9 @@ use storage::{Queryable, ReadError, SelectHints, SeriesData};
 
 /// Series by which a server tells of its uplinks. Each server scrapes itself, so that they travel up like everything else.
 pub const UPLINK_ACKED: &str = "narthex_uplink_acked_timestamp_seconds";
-pub const UPLINK_NEWEST: &str = "narthex_uplink_newest_timestamp_seconds";
 pub const UPLINK_BACKLOG_SECONDS: &str = "narthex_uplink_backlog_seconds";
 pub const UPLINK_BACKLOG_BYTES: &str = "narthex_uplink_backlog_bytes";
+pub const UPLINK_MISSING: &str = "narthex_uplink_missing_seconds";
 pub const UPLINK_HARD_GAP: &str = "narthex_uplink_hard_gap_seconds_total";
 /// An uplink whose last word is older than this is not listed.
 const HEARD_WITHIN_MS: i64 = 24 * 3_600_000;
@@ -33,12 +33,15 @@ pub struct Uplink {
     pub labels: Labels,
     /// When it told so.
     pub told_ms: i64,
-    /// Up to here the parent has everything; None when it does not tell.
+    /// Time of the newest sample that the parent has; None when it does not tell.
     pub acked_ms: Option<i64>,
-    /// The newest sample it has to send.
+    /// About the newest sample it had to send: when it told so.
     pub newest_ms: Option<i64>,
+    /// Age of the oldest sample that the parent has not.
     pub backlog_seconds: Option<f64>,
     pub backlog_bytes: Option<f64>,
+    /// Length of the ranges that have left its log and wait to be read back from blocks.
+    pub missing_seconds: Option<f64>,
     pub hard_gap_seconds: Option<f64>,
 }
 
@@ -55,29 +58,29 @@ pub fn tree(ledger: Option<&Ledger>, queryable: &dyn Queryable, now_ms: i64) -> 
     Ok(Tree { senders: ledger.map(Ledger::senders).unwrap_or_default(), uplinks, warnings })
 }
 
-/// What an uplink has and its parent has not.
+/// A range of which an uplink has samples that its parent has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Backlog {
-    pub acked_ms: i64,
-    pub newest_ms: i64,
+    pub from_ms: i64,
+    pub to_ms: i64,
 }
 
-/// Of every uplink that tells. An uplink that is cut off cannot tell what it has: what it has since its last word is pending as well.
+/// Of every uplink that tells; empty for one that has sent all. One that is cut off cannot tell what it has: all since its last word is pending.
 pub(super) fn backlogs(queryable: &dyn Queryable, now_ms: i64) -> Result<Vec<Backlog>, ReadError> {
     const SILENT_MS: i64 = 120_000;
     let (uplinks, _) = uplinks(queryable, now_ms)?;
     Ok(uplinks
         .iter()
         .filter_map(|u| {
-            let acked_ms = u.acked_ms?;
-            let newest_ms = if now_ms - u.told_ms > SILENT_MS { now_ms } else { u.newest_ms.unwrap_or(acked_ms) };
-            Some(Backlog { acked_ms, newest_ms })
+            let behind = u.backlog_seconds? + u.missing_seconds.unwrap_or(0.0);
+            let to_ms = if now_ms - u.told_ms > SILENT_MS { now_ms } else { u.told_ms };
+            Some(Backlog { from_ms: u.told_ms - (behind * 1000.0) as i64, to_ms })
         })
         .collect())
 }
 
 fn uplinks(queryable: &dyn Queryable, now_ms: i64) -> Result<(Vec<Uplink>, Vec<String>), ReadError> {
-    let names = [UPLINK_ACKED, UPLINK_NEWEST, UPLINK_BACKLOG_SECONDS, UPLINK_BACKLOG_BYTES, UPLINK_HARD_GAP];
+    let names = [UPLINK_ACKED, UPLINK_BACKLOG_SECONDS, UPLINK_BACKLOG_BYTES, UPLINK_MISSING, UPLINK_HARD_GAP];
     let matcher = Matcher::new(MatchOp::Regex, name::METRIC_NAME, names.join("|")).map_err(|e| ReadError::Other(e.to_string()))?;
     let start_ms = now_ms - HEARD_WITHIN_MS;
     let querier = queryable.querier(start_ms, now_ms)?;
@@ -103,10 +106,10 @@ fn uplinks(queryable: &dyn Queryable, now_ms: i64) -> Result<(Vec<Uplink>, Vec<S
         let key = labels.without_name();
         let u = found.entry(key.clone()).or_insert_with(|| Uplink { labels: key, ..Uplink::default() });
         u.told_ms = u.told_ms.max(*t_ms);
-        let as_ms = || Some((v * 1000.0) as i64);
+        u.newest_ms = Some(u.told_ms);
         match labels.metric_name() {
-            UPLINK_ACKED => u.acked_ms = as_ms(),
-            UPLINK_NEWEST => u.newest_ms = as_ms(),
+            UPLINK_ACKED => u.acked_ms = Some((v * 1000.0) as i64),
+            UPLINK_MISSING => u.missing_seconds = Some(*v),
             UPLINK_BACKLOG_SECONDS => u.backlog_seconds = Some(*v),
             UPLINK_BACKLOG_BYTES => u.backlog_bytes = Some(*v),
             UPLINK_HARD_GAP => u.hard_gap_seconds = Some(*v),

@@ -265,10 +265,10 @@ fn simulate(seed: u64) -> (i64, Vec<(i64, &'static str)>, Vec<(i64, f64)>) {
     let mut lag: Vec<i64> = leaves.iter().map(|_| r.below(3 * interval as u64) as i64).collect();
     while now < end + 40 * interval {
         now += step;
-        if r.chance(0.03) {
+        let calm_now = now < 100_000 + calm * interval;
+        if !calm_now && r.chance(0.03) {
             c.restart();
         }
-        let calm_now = now < 100_000 + calm * interval;
         for (i, leaf) in leaves.iter_mut().enumerate() {
             if !calm_now && now < end && now > cut_until[i] && r.chance(0.03) {
                 cut_until[i] = now + r.below(20 * interval as u64) as i64;
