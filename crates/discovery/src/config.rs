@@ -1,6 +1,9 @@
 //! Every `*_sd_configs` key and `static_configs`, inline in the section that uses them.
 
+use crate::consul::ConsulConfig;
 use crate::dns::DnsConfig;
+use crate::docker::DockerConfig;
+use crate::ec2::Ec2Config;
 use crate::file::FileConfig;
 use crate::group::TargetGroup;
 use crate::http_sd::HttpSdConfig;
@@ -16,6 +19,9 @@ pub enum SdConfig {
     Http(Box<HttpSdConfig>),
     Dns(DnsConfig),
     Kubernetes(Box<KubernetesConfig>),
+    Consul(Box<ConsulConfig>),
+    Docker(Box<DockerConfig>),
+    Ec2(Box<Ec2Config>),
 }
 
 /// The discoveries of one section. Put into a table as `pub sd: SdConfigs => inline;`, last, as its keys are written back last.
@@ -25,17 +31,14 @@ pub struct SdConfigs {
 }
 
 /// What can be used, by the names of the reference's feature list.
-pub const NAMES: [&str; 5] = ["dns", "file", "http", "kubernetes", "static"];
+pub const NAMES: [&str; 8] = ["consul", "dns", "docker", "ec2", "file", "http", "kubernetes", "static"];
 
 /// What the reference has beside.
-const UNSUPPORTED: [&str; 32] = [
+const UNSUPPORTED: [&str; 29] = [
     "aws",
     "azure",
-    "consul",
     "digitalocean",
-    "docker",
     "dockerswarm",
-    "ec2",
     "ecs",
     "elasticache",
     "eureka",
@@ -113,6 +116,9 @@ impl SdConfig {
             SdConfig::Http(_) => "http",
             SdConfig::Dns(_) => "dns",
             SdConfig::Kubernetes(_) => "kubernetes",
+            SdConfig::Consul(_) => "consul",
+            SdConfig::Docker(_) => "docker",
+            SdConfig::Ec2(_) => "ec2",
         }
     }
 }
@@ -127,6 +133,9 @@ impl Fields for SdConfigs {
             "file_sd_configs" => self.each(key, node, cx, SdConfig::File),
             "dns_sd_configs" => self.each(key, node, cx, SdConfig::Dns),
             "kubernetes_sd_configs" => self.each(key, node, cx, |c| SdConfig::Kubernetes(Box::new(c))),
+            "consul_sd_configs" => self.each(key, node, cx, |c| SdConfig::Consul(Box::new(c))),
+            "docker_sd_configs" => self.each(key, node, cx, |c| SdConfig::Docker(Box::new(c))),
+            "ec2_sd_configs" => self.each(key, node, cx, |c| SdConfig::Ec2(Box::new(c))),
             "http_sd_configs" => self.each(key, node, cx, |c| SdConfig::Http(Box::new(c))),
             _ => {
                 let Some(name) = key.strip_suffix("_sd_configs").filter(|n| UNSUPPORTED.contains(n)) else { return false };
@@ -151,7 +160,10 @@ impl Fields for SdConfigs {
                 self.configs.iter().filter_map(|c| if let SdConfig::$variant(c) = c { Some(c) } else { None })
             };
         }
+        all(out, "consul_sd_configs", of!(Consul).map(|c| &**c));
         all(out, "dns_sd_configs", of!(Dns));
+        all(out, "docker_sd_configs", of!(Docker).map(|c| &**c));
+        all(out, "ec2_sd_configs", of!(Ec2).map(|c| &**c));
         all(out, "file_sd_configs", of!(File));
         all(out, "http_sd_configs", of!(Http).map(|c| &**c));
         all(out, "kubernetes_sd_configs", of!(Kubernetes).map(|c| &**c));

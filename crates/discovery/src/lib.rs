@@ -5,7 +5,10 @@
 //! found last. Not here: relabelling and what a target is; that is the scrape room's.
 
 mod config;
+mod consul;
 mod dns;
+mod docker;
+mod ec2;
 mod error;
 mod file;
 mod group;
@@ -16,9 +19,13 @@ mod metrics;
 mod options;
 mod provider;
 mod refresh;
+mod set;
 
 pub use config::{NAMES, SdConfig, SdConfigs};
+pub use consul::ConsulConfig;
 pub use dns::DnsConfig;
+pub use docker::DockerConfig;
+pub use ec2::Ec2Config;
 pub use error::Error;
 pub use file::FileConfig;
 pub use group::TargetGroup;

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::group::TargetGroup;
 use crate::metrics::ProviderMetrics;
 use crate::options::Options;
-use crate::{dns, file, http_sd, kubernetes};
+use crate::{consul, dns, docker, ec2, file, http_sd, kubernetes};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -104,6 +104,9 @@ pub(crate) fn start(config: &SdConfig, cx: Context, updates: Updates) -> Result<
         SdConfig::File(c) => Box::pin(file::run(c.clone(), cx, updates)),
         SdConfig::Dns(c) => Box::pin(dns::run(c.clone(), cx, updates)),
         SdConfig::Kubernetes(c) => Box::pin(kubernetes::run((**c).clone(), cx, updates)?),
+        SdConfig::Consul(c) => Box::pin(consul::run((**c).clone(), cx, updates)?),
+        SdConfig::Docker(c) => Box::pin(docker::run((**c).clone(), cx, updates)?),
+        SdConfig::Ec2(c) => Box::pin(ec2::run((**c).clone(), cx, updates)?),
         SdConfig::Http(c) => Box::pin(http_sd::run((**c).clone(), cx, updates)?),
     })
 }

@@ -139,7 +139,7 @@ impl Chain {
         }
         let mut request = Request::post(&self.sts(region), "application/x-www-form-urlencoded", form)?;
         signature::sign(&mut request, with, region, "sts", self.options.clock.now_ms())?;
-        self.from_sts(request).await
+        self.by_sts(request).await
     }
 
     async fn web_identity(&self, region: &str, token_file: &Path, role: &str) -> Result<Found, Error> {
@@ -151,10 +151,10 @@ impl Chain {
             encode(session, false),
             encode(&token, false)
         );
-        self.from_sts(Request::post(&self.sts(region), "application/x-www-form-urlencoded", form)?).await
+        self.by_sts(Request::post(&self.sts(region), "application/x-www-form-urlencoded", form)?).await
     }
 
-    async fn from_sts(&self, request: Request) -> Result<Found, Error> {
+    async fn by_sts(&self, request: Request) -> Result<Found, Error> {
         let answer = self.client.send(request.timeout(TIMEOUT)).await?;
         let status = answer.status;
         let body = String::from_utf8_lossy(&answer.bytes(MAX_REPLY_BYTES).await?).into_owned();

@@ -11,7 +11,6 @@ use crate::options::Options;
 use crate::request::Request;
 use credentials::Chain;
 use parking_lot::Mutex;
-use signature::Keys;
 use yaml::Secret;
 
 yaml::table! {

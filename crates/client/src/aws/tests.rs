@@ -1,3 +1,4 @@
+use super::signature::Keys;
 use super::*;
 use crate::options::Environment;
 use std::collections::BTreeMap;

@@ -1,12 +1,13 @@
 //! Targets from the endpoints of services, by either of the two objects that list them. A pod behind an endpoint brings its own labels, and
 //! its ports that no endpoint names become targets too.
 
-use super::meta::{Set, host_port};
+use super::meta::{AboutObjects, set};
 use super::objects::{Address, Container, ContainerPort, EndpointPort, EndpointSlice, Endpoints, Pod, Reference, Service, SliceEndpoint};
 use super::pod::pod_labels;
 use super::service::service_labels;
 use super::state::View;
 use crate::ADDRESS_LABEL;
+use crate::set::{Set, host_port};
 use std::collections::BTreeMap;
 
 /// Pods met so far, by namespace and name, with the ports that endpoints cover.
@@ -14,7 +15,7 @@ type Pods<'a> = BTreeMap<(&'a str, &'a str), (&'a Pod, Vec<u32>)>;
 
 pub(crate) fn of_endpoints(eps: &Endpoints, view: &View<'_>) -> (Vec<Set>, Set) {
     let meta = &eps.metadata;
-    let mut labels = Set::default();
+    let mut labels = set();
     labels.add("namespace", &meta.namespace);
     if let Some(s) = view.service(&meta.namespace, &meta.name) {
         labels.merge(&service_labels(s));
@@ -39,7 +40,7 @@ pub(crate) fn of_endpoints(eps: &Endpoints, view: &View<'_>) -> (Vec<Set>, Set) 
 fn of_address<'a>(a: &Address, port: &EndpointPort, ready: &str, view: &'a View<'_>, pods: &mut Pods<'a>) -> Set {
     let number = port.port.unwrap_or(0);
     let protocol = port.protocol.as_deref().unwrap_or("TCP");
-    let mut t = Set::default();
+    let mut t = set();
     t.whole(ADDRESS_LABEL, &host_port(&a.ip, number))
         .add("endpoint_port_name", port.name.as_deref().unwrap_or_default())
         .add("endpoint_port_protocol", protocol)
@@ -61,7 +62,7 @@ fn of_address<'a>(a: &Address, port: &EndpointPort, ready: &str, view: &'a View<
 
 pub(crate) fn of_slice(eps: &EndpointSlice, view: &View<'_>) -> (Vec<Set>, Set) {
     let meta = &eps.metadata;
-    let mut labels = Set::default();
+    let mut labels = set();
     labels.add("namespace", &meta.namespace).add("endpointslice_address_type", &eps.address_type).object("endpointslice", meta);
     let service = meta.labels.get("kubernetes.io/service-name").and_then(|name| view.service(&meta.namespace, name));
     if let Some(s) = service {
@@ -92,7 +93,7 @@ fn is_second_family(s: &Service, address_type: &str) -> bool {
 fn of_slice_endpoint<'a>(address: &str, e: &SliceEndpoint, port: &EndpointPort, view: &'a View<'_>, pods: &mut Pods<'a>) -> Set {
     let text = |b: Option<bool>| b.map(|b| if b { "true" } else { "false" });
     let number = port.port.map(|p| p.to_string());
-    let mut t = Set::default();
+    let mut t = set();
     t.whole(ADDRESS_LABEL, &port.port.map_or_else(|| address.to_string(), |p| host_port(address, p)))
         .add_some("endpointslice_port_name", port.name.as_deref())
         .add_some("endpointslice_port_protocol", port.protocol.as_deref())
@@ -107,7 +108,7 @@ fn of_slice_endpoint<'a>(address: &str, e: &SliceEndpoint, port: &EndpointPort, 
         .add_some("endpointslice_endpoint_node_name", e.node_name.as_deref())
         .add_some("endpointslice_endpoint_zone", e.zone.as_deref());
     for (k, v) in &e.deprecated_topology {
-        let k = super::meta::sanitize(k);
+        let k = crate::set::sanitize(k);
         t.add(&format!("endpointslice_endpoint_topology_{k}"), v);
         t.add(&format!("endpointslice_endpoint_topology_present_{k}"), "true");
     }
@@ -158,7 +159,7 @@ fn other_ports(pods: &Pods<'_>, view: &View<'_>, targets: &mut Vec<Set>) {
             continue;
         }
         for (c, port, init) in ports_of(pod).filter(|(_, p, _)| !covered.contains(&p.container_port)) {
-            let mut t = Set::default();
+            let mut t = set();
             t.whole(ADDRESS_LABEL, &host_port(&pod.status.pod_ip, port.container_port));
             container_labels(&mut t, c, port, &port.protocol.0, init);
             t.merge(&pod_labels(pod, view));

@@ -1,13 +1,14 @@
 //! A target for each path of each host of an ingress.
 
-use super::meta::Set;
+use super::meta::{AboutObjects, set};
 use super::objects::Ingress;
 use super::state::View;
 use crate::ADDRESS_LABEL;
+use crate::set::Set;
 
 pub(crate) fn build(ingress: &Ingress, view: &View<'_>) -> (Vec<Set>, Set) {
     let meta = &ingress.metadata;
-    let mut labels = Set::default();
+    let mut labels = set();
     labels.add("namespace", &meta.namespace).add_some("ingress_class_name", ingress.spec.ingress_class_name.as_deref());
     labels.object("ingress", meta);
     view.add_namespace(&mut labels, &meta.namespace);
@@ -19,7 +20,7 @@ pub(crate) fn build(ingress: &Ingress, view: &View<'_>) -> (Vec<Set>, Set) {
             Some(http) => http.paths.iter().map(|p| if p.path.is_empty() { "/" } else { p.path.as_str() }).collect(),
         };
         for path in paths {
-            let mut t = Set::default();
+            let mut t = set();
             t.whole(ADDRESS_LABEL, &rule.host)
                 .add("ingress_scheme", if secure { "https" } else { "http" })
                 .add("ingress_host", &rule.host)

@@ -1,14 +1,15 @@
 //! One target for each node: its kubelet.
 
-use super::meta::{Set, host_port, sanitize};
+use super::meta::{AboutObjects, set};
 use super::objects::Node;
 use crate::ADDRESS_LABEL;
+use crate::set::{Set, host_port, sanitize};
 
 /// The kinds of addresses, best first.
 const BEST_FIRST: [&str; 6] = ["InternalIP", "InternalDNS", "ExternalIP", "ExternalDNS", "LegacyHostIP", "Hostname"];
 
 pub(crate) fn build(node: &Node) -> (Vec<Set>, Set) {
-    let mut labels = Set::default();
+    let mut labels = set();
     labels.add("node_provider_id", &node.spec.provider_id);
     for c in &node.status.conditions {
         labels.add(&format!("node_condition_{}", sanitize(&c.kind.to_lowercase())), &c.status.to_lowercase());
@@ -19,7 +20,7 @@ pub(crate) fn build(node: &Node) -> (Vec<Set>, Set) {
         tracing::warn!(discovery = "kubernetes", node = node.metadata.name, "no node address found");
         return (Vec::new(), labels);
     };
-    let mut t = Set::default();
+    let mut t = set();
     t.whole(ADDRESS_LABEL, &host_port(&best.address, node.status.daemon_endpoints.kubelet_endpoint.port))
         .whole(model::name::INSTANCE, &node.metadata.name);
     // The first of a kind; later ones win in a set, so they go in backwards.

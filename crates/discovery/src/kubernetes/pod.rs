@@ -1,16 +1,17 @@
 //! A target for each port of each container of a pod; one without a port for a container that has none.
 
-use super::meta::{Set, host_port};
+use super::meta::{AboutObjects, set};
 use super::objects::{ContainerStatus, Kind, Pod};
 use super::state::View;
 use crate::ADDRESS_LABEL;
+use crate::set::{Set, host_port};
 
 pub(crate) fn build(pod: &Pod, view: &View<'_>) -> (Vec<Set>, Set) {
     let mut targets = Vec::new();
     let ip = &pod.status.pod_ip;
     // A pod that starts, or was evicted, has no address. One on a node that we were told not to look at is left out.
     if ip.is_empty() || (view.attach.node && view.node(&pod.spec.node_name).is_none()) {
-        return (targets, Set::default());
+        return (targets, set());
     }
     let mut labels = pod_labels(pod, view);
     labels.add("namespace", &pod.metadata.namespace);
@@ -27,13 +28,13 @@ pub(crate) fn build(pod: &Pod, view: &View<'_>) -> (Vec<Set>, Set) {
                 .add("pod_container_init", if init { "true" } else { "false" });
         };
         if c.ports.is_empty() {
-            let mut t = Set::default();
+            let mut t = set();
             t.whole(ADDRESS_LABEL, ip);
             common(&mut t);
             targets.push(t);
         }
         for port in &c.ports {
-            let mut t = Set::default();
+            let mut t = set();
             t.whole(ADDRESS_LABEL, &host_port(ip, port.container_port))
                 .add("pod_container_port_number", &port.container_port.to_string())
                 .add("pod_container_port_name", &port.name)
@@ -53,7 +54,7 @@ fn id_of<'a>(statuses: &'a [ContainerStatus], name: &str) -> &'a str {
 pub(crate) fn pod_labels(pod: &Pod, view: &View<'_>) -> Set {
     let status = &pod.status;
     let ready = status.conditions.iter().find(|c| c.kind == "Ready").map_or("unknown".to_string(), |c| c.status.to_lowercase());
-    let mut t = Set::default();
+    let mut t = set();
     t.add("pod_ip", &status.pod_ip)
         .add("pod_ready", &ready)
         .add("pod_phase", &status.phase)

@@ -1,16 +1,17 @@
 //! A target for each port of a service, by its name in the cluster's DNS.
 
-use super::meta::Set;
+use super::meta::{AboutObjects, set};
 use super::objects::Service;
 use super::state::View;
 use crate::ADDRESS_LABEL;
+use crate::set::Set;
 
 pub(crate) fn build(s: &Service, view: &View<'_>) -> (Vec<Set>, Set) {
     let meta = &s.metadata;
     let mut labels = service_labels(s);
     view.add_namespace(&mut labels, &meta.namespace);
     let target = |port: &super::objects::ServicePort| {
-        let mut t = Set::default();
+        let mut t = set();
         t.whole(ADDRESS_LABEL, &format!("{}.{}.svc:{}", meta.name, meta.namespace, port.port))
             .add("service_port_name", &port.name)
             .add("service_port_number", &port.port.to_string())
@@ -30,7 +31,7 @@ pub(crate) fn build(s: &Service, view: &View<'_>) -> (Vec<Set>, Set) {
 }
 
 pub(crate) fn service_labels(s: &Service) -> Set {
-    let mut t = Set::default();
+    let mut t = set();
     t.add("namespace", &s.metadata.namespace).object("service", &s.metadata);
     t
 }

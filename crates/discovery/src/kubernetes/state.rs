@@ -4,13 +4,14 @@
 //! again; so no role needs to know who depends on whom.
 
 use super::config::{AttachMetadata, KubernetesConfig, Role};
-use super::meta::Set;
+use super::meta::{AboutObjects, set};
 use super::objects::{Kind, Meta, Node, Object, Pod, Service};
 use super::watch::{Change, What};
 use super::{endpoints, ingress, node, pod, service};
 use crate::group::TargetGroup;
 use crate::metrics::ProviderMetrics;
 use crate::provider::{Context, Updates};
+use crate::set::Set;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -161,7 +162,7 @@ impl State {
             Object::Service(o) => service::build(o, &view),
             Object::Node(o) => node::build(o),
             Object::Ingress(o) => ingress::build(o, &view),
-            Object::Meta(_) => (Vec::new(), Set::default()),
+            Object::Meta(_) => (Vec::new(), set()),
         };
         let group = TargetGroup::new(source(self.primary, &key), targets.into_iter().map(Set::build).collect(), labels.build());
         let seen = view.seen.into_inner();

@@ -9,6 +9,7 @@ use super::objects::{Kind, Meta, Object, Resource};
 use crate::error::Error;
 use crate::metrics::ProviderMetrics;
 use crate::provider::Context;
+use crate::set::percent_encode;
 use client::{HttpClient, Request, Response};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -148,7 +149,7 @@ impl Watch {
         let mut url = format!("{}{}{scope}/{}?{query}", self.base, T::API, T::PLURAL);
         for (name, value) in [("labelSelector", &self.selector.label), ("fieldSelector", &self.selector.field)] {
             if !value.is_empty() {
-                url.push_str(&format!("&{name}={}", encode(value)));
+                url.push_str(&format!("&{name}={}", percent_encode(value)));
             }
         }
         url
@@ -163,7 +164,8 @@ impl Watch {
         let mut all = Vec::new();
         let mut next = String::new();
         loop {
-            let url = self.url::<T>(&if next.is_empty() { format!("limit={PAGE}") } else { format!("limit={PAGE}&continue={}", encode(&next)) });
+            let url =
+                self.url::<T>(&if next.is_empty() { format!("limit={PAGE}") } else { format!("limit={PAGE}&continue={}", percent_encode(&next)) });
             let answer = ok(self.client.send(Request::get(&url)?.timeout(LIST_TIMEOUT)).await?).await?;
             let body = answer.bytes(MAX_PAGE_BYTES).await?;
             let page: List<T> = serde_json::from_slice(&body).map_err(|e| Error::invalid(format!("list of {}: {e}", T::PLURAL)))?;
@@ -179,7 +181,7 @@ impl Watch {
     async fn follow<T: Resource>(&mut self, version: &mut String) -> Result<End, Error> {
         // Spread over five to ten minutes, so that many watches do not end at once.
         let seconds = 300 + self.rand.below(300);
-        let url = self.url::<T>(&format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={}", encode(version)));
+        let url = self.url::<T>(&format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={}", percent_encode(version)));
         let answer = self.client.send(Request::get(&url)?.timeout(Duration::from_secs(seconds + 30))).await?;
         if answer.status == 410 {
             return Ok(End::Gone);
@@ -249,15 +251,4 @@ async fn ok(answer: Response) -> Result<Response, Error> {
     let why: Status = serde_json::from_str(&body).unwrap_or_default();
     let text = if why.message.is_empty() { body } else { why.message };
     Err(Error::invalid(format!("server answered {status}: {text}")))
-}
-
-fn encode(s: &str) -> String {
-    let mut out = String::with_capacity(s.len());
-    for b in s.bytes() {
-        match b {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(b as char),
-            other => out.push_str(&format!("%{other:02X}")),
-        }
-    }
-    out
 }
