@@ -171,7 +171,6 @@ impl SeriesCache {
             return false;
         }
         e.was_alive = e.tracked && e.seen == self.stored && self.stored != 0;
-        self.kept += usize::from(e.was_alive);
         self.seen += 1;
         e.tracked = false;
         e.seen = self.page;
@@ -181,15 +180,20 @@ impl SeriesCache {
     /// A sample of the line was taken, and its end is to be marked one day.
     #[inline]
     pub fn track(&mut self, id: Id) {
-        self.entries[id.0 as usize].tracked = true;
+        let e = &mut self.entries[id.0 as usize];
+        self.kept += usize::from(e.was_alive && !e.tracked);
+        e.tracked = true;
     }
 
-    /// The page is good. Hands over each series that was alive and is not on it.
+    /// The page is good. Hands over each series that was alive and has no sample on it.
     pub fn succeed(&mut self, mut ended: impl FnMut(SeriesRef)) {
         if self.kept < self.alive || !self.orphans.is_empty() {
             // A series may have come back under other bytes: then it goes on.
-            let here: std::collections::HashSet<SeriesRef> = self.entries.iter().filter(|e| e.seen == self.page).filter_map(series_of).collect();
-            let gone = self.entries.iter().filter(|e| e.tracked && e.seen == self.stored && self.stored != 0).filter_map(series_of);
+            let here = self.entries.iter().filter(|e| e.seen == self.page && e.tracked).filter_map(series_of);
+            let here: std::collections::HashSet<SeriesRef> = here.collect();
+            // Not on the page; or there, but without a sample that was taken and counts.
+            let ends = |e: &&Entry| (e.tracked && e.seen == self.stored && self.stored != 0) || (e.was_alive && !e.tracked && e.seen == self.page);
+            let gone = self.entries.iter().filter(ends).filter_map(series_of);
             gone.chain(self.orphans.drain(..)).filter(|s| !here.contains(s)).for_each(&mut ended);
         }
         if let Some(order) = self.new_order.take() {

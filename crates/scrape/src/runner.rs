@@ -145,13 +145,10 @@ impl Runner {
         }
     }
 
-    /// The due time if it is just now, else now.
     fn timestamp(&self, due_ns: i64, interval_ns: i64) -> i64 {
         let f = &self.shared.features;
-        let now_ns = self.shared.clock.now_ns();
-        let tolerance = (interval_ns / 100).min(f.timestamp_tolerance_ms * 1_000_000);
-        let aligned = f.align_timestamps && (0..=tolerance).contains(&(now_ns - due_ns));
-        (if aligned { due_ns } else { now_ns }).div_euclid(1_000_000)
+        let tolerance_ms = if f.align_timestamps { f.timestamp_tolerance_ms } else { -1 };
+        aligned_ms(due_ns, self.shared.clock.now_ns(), interval_ns, tolerance_ms)
     }
 
     /// False when the server stops.
@@ -248,6 +245,13 @@ impl Runner {
     }
 }
 
+/// The due time if that was just now (no longer ago than the tolerance, which is at most a hundredth of the interval), else now.
+fn aligned_ms(due_ns: i64, now_ns: i64, interval_ns: i64, tolerance_ms: i64) -> i64 {
+    let tolerance_ns = (interval_ns / 100).min(tolerance_ms * 1_000_000);
+    let aligned = (0..=tolerance_ns).contains(&(now_ns - due_ns));
+    (if aligned { due_ns } else { now_ns }).div_euclid(1_000_000)
+}
+
 /// A duration as Go prints it, which is what the `interval` label holds: `15s`, `1m0s`, `1h0m0s`, `1.5s`, `500ms`.
 fn go_duration(ms: i64) -> String {
     let (seconds, rest) = (ms / 1000, ms % 1000);
@@ -264,6 +268,22 @@ fn go_duration(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn timestamps_are_aligned_within_the_tolerance() {
+        let ms = 1_000_000;
+        for (late_ms, interval_ms, tolerance_ms, expect) in [
+            (0, 1000, 2, 5000),
+            (2, 1000, 2, 5000),
+            (3, 1000, 2, 5003),
+            (2, 100, 2, 5002),
+            (-1, 1000, 2, 4999),
+            (0, 1000, -1, 5000),
+            (1, 1000, -1, 5001),
+        ] {
+            assert_eq!(super::aligned_ms(5000 * ms, (5000 + late_ms) * ms, interval_ms * ms, tolerance_ms), expect, "{late_ms} {tolerance_ms}");
+        }
+    }
+
     #[test]
     fn intervals_as_go_prints_them() {
         for (ms, expect) in [(500, "500ms"), (15_000, "15s"), (60_000, "1m0s"), (3_600_000, "1h0m0s"), (1500, "1.5s"), (90_250, "1m30.25s")] {

@@ -55,11 +55,6 @@ impl MemoryStorage {
         of.filter_map(|(_, v)| if let Value::Float(v) = v { Some(*v) } else { None }).collect()
     }
 
-    pub fn times(&self, name: &str) -> Vec<i64> {
-        let s = self.state.lock();
-        s.by_labels.iter().filter(|(l, _)| l.metric_name() == name).filter_map(|(_, id)| s.samples.get(id)).flatten().map(|(t, _)| *t).collect()
-    }
-
     pub fn series_count(&self) -> usize {
         self.state.lock().by_labels.len()
     }
