@@ -161,7 +161,7 @@ fn about(n: &Network) -> Set {
     t
 }
 
-fn networks_of<'a>(c: &'a Container) -> Vec<&'a Endpoint> {
+fn networks_of(c: &Container) -> Vec<&Endpoint> {
     let all = c.network_settings.iter().filter_map(|s| s.networks.as_ref()).flatten();
     all.filter_map(|(_, e)| e.as_ref()).collect()
 }

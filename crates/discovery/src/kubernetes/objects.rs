@@ -159,14 +159,14 @@ impl Kind {
 /// An object of any kind.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Object {
-    Endpoints(Endpoints),
-    EndpointSlice(EndpointSlice),
+    Endpoints(Box<Endpoints>),
+    EndpointSlice(Box<EndpointSlice>),
     Pod(Box<Pod>),
     Service(Box<Service>),
     Node(Box<Node>),
-    Ingress(Ingress),
+    Ingress(Box<Ingress>),
     /// Namespace, replica set, job: only what is said about them.
-    Meta(Meta),
+    Meta(Box<Meta>),
 }
 
 /// A kind that can be listed and watched.
@@ -199,12 +199,12 @@ macro_rules! resource {
     };
 }
 
-resource!(Endpoints, "/api/v1", "endpoints", |o| Object::Endpoints(o));
-resource!(EndpointSlice, "/apis/discovery.k8s.io/v1", "endpointslices", |o| Object::EndpointSlice(o));
+resource!(Endpoints, "/api/v1", "endpoints", |o| Object::Endpoints(Box::new(o)));
+resource!(EndpointSlice, "/apis/discovery.k8s.io/v1", "endpointslices", |o| Object::EndpointSlice(Box::new(o)));
 resource!(Pod, "/api/v1", "pods", |o| Object::Pod(Box::new(o)));
 resource!(Service, "/api/v1", "services", |o| Object::Service(Box::new(o)));
 resource!(Node, "/api/v1", "nodes", |o| Object::Node(Box::new(o)));
-resource!(Ingress, "/apis/networking.k8s.io/v1", "ingresses", |o| Object::Ingress(o));
-resource!(Namespace, "/api/v1", "namespaces", |o| Object::Meta(o.metadata));
-resource!(ReplicaSet, "/apis/apps/v1", "replicasets", |o| Object::Meta(o.metadata));
-resource!(Job, "/apis/batch/v1", "jobs", |o| Object::Meta(o.metadata));
+resource!(Ingress, "/apis/networking.k8s.io/v1", "ingresses", |o| Object::Ingress(Box::new(o)));
+resource!(Namespace, "/api/v1", "namespaces", |o| Object::Meta(Box::new(o.metadata)));
+resource!(ReplicaSet, "/apis/apps/v1", "replicasets", |o| Object::Meta(Box::new(o.metadata)));
+resource!(Job, "/apis/batch/v1", "jobs", |o| Object::Meta(Box::new(o.metadata)));
