@@ -265,6 +265,8 @@ impl Live {
         let Some(range) = self.shared().cursor.lock().missing.first().copied() else { return false };
         match self.shared().parent.takes_late() {
             Some(true) => false,
+            // What is under way goes first, so that it is known where the rest begins.
+            Some(false) if !self.lane.tracker.wait_empty(LOOK_EVERY) => true,
             Some(false) => {
                 // In order: nothing that was acknowledged already would be taken again.
                 let start_ms = range.start_ms.max(self.lane.tracker.acked().1.saturating_add(1));
@@ -290,6 +292,7 @@ impl Live {
         }
         self.next_tick = now + TICK;
         self.link.take_passed();
+        self.pass_over_what_was_cut();
         self.link.note_acked(&self.lane.tracker);
         let cursor = self.shared().cursor.lock().clone();
         if cursor != self.written {
@@ -301,9 +304,18 @@ impl Live {
             self.next_sweep = now + SWEEP_EVERY;
             self.link.cache.lock().sweep();
         }
-        self.set_metrics();
         self.leave_backlog();
+        self.set_metrics();
         self.think_about_shards(now);
+    }
+
+    /// What has left the log comes from the blocks, even where the file could still be read.
+    fn pass_over_what_was_cut(&mut self) {
+        let first = self.shared().cursor.lock().live;
+        if self.tail.position() < first {
+            self.lane.tracker.push(0, first, i64::MIN);
+            self.tail = self.link.wal.tail(first);
+        }
     }
 
     fn set_metrics(&self) {

@@ -337,5 +337,8 @@ fn file_name(name: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
+mod interop_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
