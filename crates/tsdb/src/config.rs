@@ -35,6 +35,8 @@ pub struct DbOptions {
     pub delay_compact_file: Option<PathBuf>,
     /// Run maintenance from a thread of the store. Tests and simulations call [`crate::db::Db::maintain`] themselves.
     pub background: bool,
+    /// [`crate::db::Db::open`] returns before the log is replayed; what is written meanwhile waits for the head, queries are refused until it is filled.
+    pub replay_behind: bool,
 }
 
 /// What concerns samples in memory.
@@ -78,6 +80,7 @@ impl DbOptions {
             head: HeadOptions::default(),
             delay_compact_file: None,
             background: true,
+            replay_behind: false,
         }
     }
 }

@@ -11,7 +11,7 @@ use storage::{AppendError, Queryable, SelectHints, SeriesData, Wait};
 /// A multiple of two hours.
 pub(super) const T0: i64 = 1_699_999_200_000 / (2 * HOUR_MS) * (2 * HOUR_MS);
 
-fn options(dir: &std::path::Path) -> DbOptions {
+pub(super) fn options(dir: &std::path::Path) -> DbOptions {
     let clock: SharedClock = ManualClock::at_ms(T0 + 24 * HOUR_MS);
     let registry = Registry::new(Arc::clone(&clock));
     DbOptions { background: false, ..DbOptions::new(dir, RealFs::shared(), clock, registry) }
@@ -33,7 +33,7 @@ pub(super) fn put(db: &Db, options: AppendOptions, i: usize, samples: &[(i64, f6
     out
 }
 
-fn read_all(db: &Db, i: usize) -> Vec<(i64, f64)> {
+pub(super) fn read_all(db: &Db, i: usize) -> Vec<(i64, f64)> {
     let q = db.querier(i64::MIN / 2, i64::MAX / 2).expect("querier");
     let found = q.select(true, &SelectHints::default(), &[Matcher::equal("i", i.to_string())]).expect("select");
     let mut d = SeriesData::default();
@@ -172,6 +172,29 @@ fn labels_of_series_that_left_are_known_while_the_log_speaks_of_them() {
     drop(cursor);
     let s = db.cardinality(10, None);
     assert_eq!(s.series_by_metric, vec![("m".to_string(), 1)]);
+}
+
+#[test]
+fn batches_that_come_while_the_log_is_replayed_wait_for_the_head() {
+    let dir = tempfile::tempdir().expect("dir");
+    let samples: Vec<(i64, f64)> = (0..3000).map(|n| (T0 + n * 1000, n as f64)).collect();
+    put(&open(dir.path()), AppendOptions::scrape(), 1, &samples);
+    let db = Db::open(DbOptions { replay_behind: true, ..options(dir.path()) }).expect("open");
+    let mut a: Box<dyn Appender> = Box::new(waiting::WaitingAppender::new(&db, AppendOptions::scrape()));
+    let s = a.series(labels(1).as_ref()).expect("series");
+    assert_eq!(a.series(labels(1).as_ref()), Ok(s));
+    a.append(s, T0 + 4_000_000, 9.0).expect("append");
+    a.append(s, T0 + 1, 9.0).expect("gathered, refused later");
+    let stats = a.commit(Wait::Durable).expect("commit");
+    assert_eq!((stats.samples, stats.dropped), (1, 1));
+    assert!(db.is_ready());
+    assert_eq!(db.waiting_bytes.load(Ordering::Relaxed), 0);
+    let mut a = db.appender(AppendOptions::scrape());
+    assert_eq!(a.append(s, T0 + 4_000_001, 9.0), Err(AppendError::UnknownSeries));
+    drop(a);
+    let mut want = samples;
+    want.push((T0 + 4_000_000, 9.0));
+    assert_eq!(read_all(&db, 1), want);
 }
 
 proptest! {

@@ -11,6 +11,7 @@ pub mod maintain;
 pub mod open;
 pub mod query;
 pub mod stats;
+mod waiting;
 
 pub use error::DbError;
 pub use stats::{Cardinality, HeadStats};
@@ -23,7 +24,7 @@ use crate::meta::BlockMeta;
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
 use model::{Labels, Metadata};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -31,6 +32,7 @@ use stdx::fs::File;
 use stdx::rand::Rand;
 use stdx::shutdown::Shutdown;
 use storage::{AppendOptions, Appendable, Appender, Held, MergeStore, ReadError, SeriesLookup, SeriesRef};
+use waiting::{State, WaitingAppender};
 use wal::Wal;
 
 /// Shared by everybody who reads and writes. [`Db::close`] ends it.
@@ -39,6 +41,7 @@ pub struct Db {
     retention_time_ms: AtomicI64,
     retention_size_bytes: AtomicU64,
     head: Arc<Head>,
+    logs: Logs,
     metrics: Metrics,
     /// Sorted by the start of their time.
     blocks: ArcSwap<Vec<Arc<Block>>>,
@@ -47,6 +50,12 @@ pub struct Db {
     rand: Mutex<Rand>,
     compactions: AtomicBool,
     progress: Arc<ReplayProgress>,
+    state: Mutex<State>,
+    state_changed: Condvar,
+    /// The same as [`State::Ready`], cheaper to ask.
+    ready: AtomicBool,
+    /// Bytes of batches that wait for replay.
+    waiting_bytes: AtomicU64,
     shutdown: Shutdown,
     thread: Mutex<Option<JoinHandle<()>>>,
     lock: Mutex<Option<Box<dyn File>>>,
@@ -58,12 +67,39 @@ impl Db {
     }
 
     fn logs(&self) -> &Logs {
-        self.head.logs().expect("logs are set when the store is opened")
+        &self.logs
     }
 
     /// The log, for uplinks.
     pub fn wal(&self) -> &Arc<Wal> {
-        &self.logs().wal
+        &self.logs.wal
+    }
+
+    /// Is the head filled from the log? Until then queries are refused and batches wait.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Returns when the head is filled from the log, or with why it will not be.
+    pub fn wait_ready(&self) -> Result<(), DbError> {
+        let mut state = self.state.lock();
+        loop {
+            match &*state {
+                State::Ready => return Ok(()),
+                State::Failed(why) => return Err(DbError::Invalid(why.to_string())),
+                State::Replaying => self.state_changed.wait(&mut state),
+            }
+        }
+    }
+
+    fn set_state(&self, state: State) {
+        self.ready.store(matches!(state, State::Ready), Ordering::Release);
+        *self.state.lock() = state;
+        self.state_changed.notify_all();
+    }
+
+    fn check_ready(&self) -> Result<(), ReadError> {
+        if self.is_ready() { Ok(()) } else { Err(ReadError::NotReady("the log is being replayed".to_string())) }
     }
 
     pub fn options(&self) -> &DbOptions {
@@ -155,21 +191,27 @@ impl Drop for Db {
 
 impl Appendable for Db {
     fn appender(&self, options: AppendOptions) -> Box<dyn Appender + '_> {
-        Box::new(self.head.appender(options))
+        if self.is_ready() { Box::new(self.head.appender(options)) } else { Box::new(WaitingAppender::new(self, options)) }
     }
 }
 
 impl MergeStore for Db {
     fn newest_ms(&self, series: SeriesRef) -> Option<i64> {
+        self.check_ready().ok()?;
         self.head.newest_ms(series)
     }
 
     fn times(&self, series: SeriesRef, start_ms: i64, end_ms: i64, out: &mut Vec<i64>) -> Result<(), ReadError> {
+        self.check_ready()?;
         self.times_of(series, start_ms, end_ms, out)
     }
 
     fn take_held(&self) -> Vec<Held> {
-        self.head.take_held()
+        // Asked once, at the start: what the log gives back must not be missed.
+        match self.wait_ready() {
+            Ok(()) => self.head.take_held(),
+            Err(_) => Vec::new(),
+        }
     }
 }
 
@@ -186,3 +228,7 @@ mod tests;
 #[cfg(test)]
 #[path = "interop_tests.rs"]
 mod interop;
+
+#[cfg(test)]
+#[path = "fault_tests.rs"]
+mod faults;

@@ -1,5 +1,6 @@
 //! Opening a directory: lock, leftovers, blocks, full chunks, logs, replay.
 
+use super::waiting::State;
 use super::{Db, DbError};
 use crate::block::{self, Block};
 use crate::config::DbOptions;
@@ -9,7 +10,7 @@ use crate::head::{Head, Logs};
 use crate::meta::HINT_OUT_OF_ORDER;
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,18 +37,41 @@ impl Db {
 
     /// The same; `progress` may be looked at from elsewhere meanwhile.
     pub fn open_telling(options: DbOptions, progress: Arc<ReplayProgress>) -> Result<Arc<Db>, DbError> {
-        let db = Self::open_without_thread(options, progress)?;
-        if db.options.background {
-            let weak = Arc::downgrade(&db);
-            let shutdown = db.shutdown.clone();
-            let run = move || super::maintain::run(&weak, &shutdown);
-            let thread = std::thread::Builder::new().name("tsdb".to_string()).spawn(run).map_err(DbError::io("start the maintenance thread"))?;
-            *db.thread.lock() = Some(thread);
+        let (db, found) = Self::prepare(options, progress)?;
+        let behind = db.options.replay_behind;
+        if !behind {
+            db.fill(found)?;
+        } else if db.options.background {
+            return db.start_thread(Some(found));
+        } else {
+            let filling = Arc::clone(&db);
+            let fill = move || filling.fill_or_tell(found);
+            std::thread::Builder::new().name("tsdb-replay".to_string()).spawn(fill).map_err(DbError::io("start the replay thread"))?;
+            return Ok(db);
         }
-        Ok(db)
+        if db.options.background { db.start_thread(None) } else { Ok(db) }
     }
 
-    fn open_without_thread(options: DbOptions, progress: Arc<ReplayProgress>) -> Result<Arc<Db>, DbError> {
+    /// Starts the thread that replays, when there is something left to replay, and maintains.
+    fn start_thread(self: Arc<Db>, found: Option<FoundChunks>) -> Result<Arc<Db>, DbError> {
+        let weak = Arc::downgrade(&self);
+        let shutdown = self.shutdown.clone();
+        let filling = found.map(|f| (Arc::clone(&self), f));
+        let run = move || {
+            if let Some((db, found)) = filling
+                && !db.fill_or_tell(found)
+            {
+                return;
+            }
+            super::maintain::run(&weak, &shutdown);
+        };
+        let thread = std::thread::Builder::new().name("tsdb".to_string()).spawn(run).map_err(DbError::io("start the maintenance thread"))?;
+        *self.thread.lock() = Some(thread);
+        Ok(self)
+    }
+
+    /// Everything but the replay.
+    fn prepare(options: DbOptions, progress: Arc<ReplayProgress>) -> Result<(Arc<Db>, FoundChunks), DbError> {
         let (fs, dir) = (&options.fs, &options.dir);
         if options.min_block_ms <= 0 || options.max_block_ms < 0 {
             return Err(DbError::Invalid("block durations must be positive".to_string()));
@@ -55,10 +79,8 @@ impl Db {
         let metrics = Metrics::new(&options.registry);
         fs.create_dir_all(dir).map_err(DbError::io(format!("create data directory {}", dir.display())))?;
         let lock = lock(&options, &metrics)?;
-        let started = options.clock.monotonic();
         let blocks = open_blocks(fs, dir)?;
         let floor = blocks.iter().map(|b| b.meta()).filter(|m| !m.has_hint(HINT_OUT_OF_ORDER)).map(|m| m.max_time_ms).max();
-
         let mut found = FoundChunks::default();
         let (full, damage) = HeadChunks::open(Arc::clone(fs), &dir.join(CHUNKS_HEAD_DIR), |c| found.entry(c.id).or_default().push(c))
             .map_err(DbError::io("open full chunks of the head"))?;
@@ -70,49 +92,72 @@ impl Db {
         if let Some(floor) = floor {
             head.raise_floor(floor);
         }
-        head.set_retention_ms(options.retention_time_ms);
-
-        let (wal_dir, wbl_dir) = (dir.join(WAL_DIR), dir.join(WBL_DIR));
-        let wal = Wal::open(Arc::clone(fs), &wal_dir, options.wal.clone(), &options.registry, Arc::clone(&options.clock))?;
-        // What late samples are counted by is the log's: the second log only repeats them.
-        let private = stdx::metrics::Registry::new(Arc::clone(&options.clock));
+        let clock = &options.clock;
+        let wal = Wal::open(Arc::clone(fs), &dir.join(WAL_DIR), options.wal.clone(), &options.registry, Arc::clone(clock))?;
+        // Its metrics would be mixed up with the log's: it only repeats late samples.
+        let private = stdx::metrics::Registry::new(Arc::clone(clock));
         let wbl_options = WalOptions { cursor_budget: Default::default(), ..options.wal.clone() };
-        let wbl = Wal::open(Arc::clone(fs), &wbl_dir, wbl_options, &private, Arc::clone(&options.clock))?;
-        let through = (wal.end().segment.saturating_sub(1), wbl.end().segment.saturating_sub(1));
-        let stats = head.replay(fs, &wal_dir, &wbl_dir, through, found, &progress)?;
-        head.truncate(floor.unwrap_or(i64::MIN), wal.end().segment);
-        head.count_after_replay();
-        let took = options.clock.monotonic() - started;
-        metrics.replay_seconds.set(took.as_secs_f64());
-        tracing::info!(
-            records = stats.records,
-            samples = stats.samples,
-            late_samples = stats.late_samples,
-            series = head.series_count(),
-            duration = ?took,
-            "log replay completed"
-        );
-        head.set_logs(Logs { wal: Arc::new(wal), wbl: Arc::new(wbl) });
+        let wbl = Wal::open(Arc::clone(fs), &dir.join(WBL_DIR), wbl_options, &private, Arc::clone(clock))?;
         forget_prometheus_state(fs.as_ref(), dir)?;
-
         let db = Arc::new(Db {
             retention_time_ms: AtomicI64::new(options.retention_time_ms),
             retention_size_bytes: AtomicU64::new(options.retention_size_bytes),
             head: Arc::new(head),
+            logs: Logs { wal: Arc::new(wal), wbl: Arc::new(wbl) },
             metrics,
             blocks: ArcSwap::from_pointee(blocks),
             change: Mutex::new(()),
             rand: Mutex::new(Rand::from_entropy()),
             compactions: AtomicBool::new(true),
             progress,
+            state: Mutex::new(State::Replaying),
+            state_changed: Condvar::new(),
+            ready: AtomicBool::new(false),
+            waiting_bytes: AtomicU64::new(0),
             shutdown: Shutdown::new(),
             thread: Mutex::new(None),
             lock: Mutex::new(lock),
             options,
         });
         db.set_retention(db.options.retention_time_ms, db.options.retention_size_bytes);
-        db.reload()?;
-        Ok(db)
+        Ok((db, found))
+    }
+
+    fn fill_or_tell(&self, found: FoundChunks) -> bool {
+        self.fill(found).inspect_err(|e| tracing::error!(error = %e, "log replay failed; the store takes and answers nothing")).is_ok()
+    }
+
+    /// Replays the log; batches and queries are let in at the end.
+    fn fill(&self, found: FoundChunks) -> Result<(), DbError> {
+        let result = self.try_fill(found);
+        self.set_state(match &result {
+            Ok(()) => State::Ready,
+            Err(e) => State::Failed(Arc::new(format!("log replay failed: {e}"))),
+        });
+        result
+    }
+
+    fn try_fill(&self, found: FoundChunks) -> Result<(), DbError> {
+        let clock = &self.options.clock;
+        let started = clock.monotonic();
+        let (wal, wbl) = (&self.logs.wal, &self.logs.wbl);
+        // Both logs go on in new segments, to which nothing is written before the head is filled.
+        let through = (wal.end().segment.saturating_sub(1), wbl.end().segment.saturating_sub(1));
+        let stats = self.head.replay(&self.options.fs, wal.dir(), wbl.dir(), through, found, &self.progress)?;
+        self.head.truncate(self.head.floor_ms(), wal.end().segment);
+        self.head.count_after_replay();
+        self.head.set_logs(self.logs.clone());
+        let took = clock.monotonic() - started;
+        self.metrics.replay_seconds.set(took.as_secs_f64());
+        tracing::info!(
+            records = stats.records,
+            samples = stats.samples,
+            late_samples = stats.late_samples,
+            series = self.head.series_count(),
+            duration = ?took,
+            "log replay completed"
+        );
+        self.reload()
     }
 }
 

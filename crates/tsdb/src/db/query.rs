@@ -54,12 +54,14 @@ impl Db {
 
 impl Queryable for Db {
     fn querier(&self, mint_ms: i64, maxt_ms: i64) -> Result<Box<dyn Querier>, ReadError> {
+        self.check_ready()?;
         self.querier_over(mint_ms, maxt_ms)
     }
 }
 
 impl ExemplarQueryable for Db {
     fn exemplars(&self, start_ms: i64, end_ms: i64, matcher_sets: &[Vec<Matcher>]) -> Result<Vec<ExemplarSeries>, ReadError> {
+        self.check_ready()?;
         HeadQueryable(Arc::clone(&self.head)).exemplars(start_ms, end_ms, matcher_sets)
     }
 }

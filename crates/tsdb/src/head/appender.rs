@@ -34,7 +34,7 @@ pub struct Batch {
     pub(super) parts: Vec<Part>,
     /// Series whose labels are not in the log yet.
     pub(super) unlogged: Vec<(u64, u32)>,
-    pub(super) exemplars: Vec<(u64, u32, Exemplar)>,
+    pub(super) exemplars: Vec<(u64, Exemplar)>,
     pub(super) metadata: Vec<(u64, Arc<Metadata>)>,
     pub(super) held: Vec<Held>,
     pub(super) records: Records,
@@ -73,7 +73,7 @@ impl Batch {
 
 pub struct HeadAppender<'a> {
     pub(super) head: &'a Head,
-    pub(super) batch: Box<Batch>,
+    pub(super) batch: Batch,
     /// Samples before it are late.
     pub(super) min_valid_ms: i64,
     /// Late samples before it are refused; `MAX`: all are.
@@ -391,7 +391,7 @@ impl Appender for HeadAppender<'_> {
                 self.head.metrics.exemplars_out_of_order.inc();
             }
         })? {
-            self.batch.exemplars.push((series.0, slot, exemplar));
+            self.batch.exemplars.push((series.0, exemplar));
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::value::{Kind, Value};
 use model::{FloatHistogram, Histogram, LabelsRef};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use storage::{CommitError, CommitStats, Held, HeldValue, Wait};
+use storage::{CommitError, CommitStats, Held, HeldValue, SeriesRef, Wait};
 use wal::record::{HeldRef, RefExemplar, RefHistogram, RefMetadata, RefSample};
 use wal::{LogPosition, WalError};
 
@@ -224,8 +224,8 @@ impl HeadAppender<'_> {
         for (id, metadata) in self.batch.metadata.drain(..) {
             self.head.metadata.write().insert(id, metadata);
         }
-        for (_, slot, exemplar) in self.batch.exemplars.drain(..) {
-            let labels = self.head.index.read().labels(slot);
+        for (id, exemplar) in self.batch.exemplars.drain(..) {
+            let Some(labels) = self.head.labels_of(SeriesRef(id)) else { continue };
             self.stats.exemplars += u64::from(self.head.exemplars.add(&labels, exemplar, &self.head.metrics));
         }
     }
@@ -274,6 +274,8 @@ fn encode(head: &Head, batch: &mut Batch) {
         unlogged.dedup();
         {
             let index = head.index.read();
+            // A series that has no samples in the batch may have left meanwhile.
+            unlogged.retain(|(id, slot)| index.slot_of(*id) == Some(*slot));
             for (_, slot) in unlogged.iter() {
                 index.pair_ids(*slot).iter().for_each(|p| scratch.extend_from_slice(index.pairs.bytes(*p)));
                 ends.push(scratch.len());
@@ -308,7 +310,7 @@ fn encode(head: &Head, batch: &mut Batch) {
             }
         }
     }
-    records.exemplars(batch.exemplars.iter().map(|(series, _, e)| RefExemplar {
+    records.exemplars(batch.exemplars.iter().map(|(series, e)| RefExemplar {
         series: *series,
         t_ms: e.t_ms.unwrap_or(0),
         v: e.value,

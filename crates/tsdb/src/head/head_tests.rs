@@ -140,6 +140,9 @@ fn many_values_are_looked_at_in_pieces() {
     assert_eq!(read(&head, std::slice::from_ref(&re), 0, i64::MAX).len(), 100);
     assert_eq!(read(&head, &[re.clone(), Matcher::equal("odd", "1")], 0, i64::MAX).len(), 50);
     assert_eq!(read(&head, &[re.inverse()], 0, i64::MAX).len(), 9_900);
+    let all = read(&head, &[Matcher::not_equal("i", "")], 0, i64::MAX);
+    assert_eq!(all.len(), 10_000);
+    assert!(all.is_sorted_by(|a, b| a.0 < b.0));
 }
 
 /// Samples of any kind at any time, in batches: what is read is the first value of each time.

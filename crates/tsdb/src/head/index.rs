@@ -27,6 +27,12 @@ pub struct HeadIndex {
     next: u32,
 }
 
+impl Default for HeadIndex {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl HeadIndex {
     pub fn new() -> Self {
         HeadIndex {
@@ -127,7 +133,14 @@ impl HeadIndex {
     /// Makes series unfindable: they are in no postings and have no reference. Their labels and slots stay until [`HeadIndex::release`].
     pub fn unlink(&mut self, gone: &[(u64, u32)]) {
         let slots: RoaringBitmap = gone.iter().map(|(_, slot)| *slot).collect();
+        let mut encoded = Vec::new();
         for (id, slot) in gone {
+            encoded.clear();
+            self.lists.get(*slot).iter().for_each(|p| encoded.extend_from_slice(self.pairs.bytes(*p)));
+            let tag = (self.hash(LabelsRef::from_encoded(&encoded)) >> 32) as u32;
+            if let Ok(entry) = self.table.find_entry(spread(tag), |(_, s)| s == slot) {
+                entry.remove();
+            }
             self.refs.remove(*id);
             self.all.remove(*slot);
             for p in self.lists.get(*slot) {
@@ -137,7 +150,6 @@ impl HeadIndex {
         for (id, _) in self.aliases.extract_if(.., |(_, slot)| slots.contains(*slot)) {
             self.refs.remove(id);
         }
-        self.table.retain(|(_, slot)| !slots.contains(*slot));
     }
 
     /// Gives the slots of unlinked series back.

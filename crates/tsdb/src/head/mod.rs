@@ -26,7 +26,7 @@ pub mod series;
 pub mod slab;
 pub mod source;
 pub mod truncate;
-mod valid;
+pub mod valid;
 pub mod value;
 
 use crate::config::HeadOptions;
@@ -48,6 +48,7 @@ use storage::{Held, SeriesRef};
 use wal::Wal;
 
 /// Where the head writes before it believes: the log, and Prometheus' second log that repeats the late samples.
+#[derive(Clone)]
 pub struct Logs {
     pub wal: Arc<Wal>,
     pub wbl: Arc<Wal>,
@@ -87,7 +88,7 @@ pub struct Head {
     readers: Mutex<Arc<()>>,
     /// Slots of unlinked series, until those who may still read them are gone.
     limbo: Mutex<Vec<(Arc<()>, Vec<u32>)>>,
-    pool: Mutex<Vec<Box<Batch>>>,
+    pool: Mutex<Vec<Batch>>,
     held: Mutex<Vec<Held>>,
     /// Why nothing is taken any more.
     refused: ArcSwapOption<String>,

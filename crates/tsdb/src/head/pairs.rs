@@ -44,6 +44,12 @@ pub fn split(bytes: &[u8]) -> (&str, &str) {
     model::LabelsRef::from_encoded(bytes).iter().next().unwrap_or(("", ""))
 }
 
+impl Default for Pairs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Pairs {
     pub fn new() -> Self {
         Pairs {

@@ -10,6 +10,7 @@ use crate::chunkenc;
 use model::{Labels, Matcher};
 use roaring::RoaringBitmap;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use storage::{
@@ -95,6 +96,9 @@ pub struct HeadSelection {
     _readers: Arc<()>,
 }
 
+/// So many series are sorted, or copied for sorting, without letting go of the index.
+const SORT_UNLOCKED: usize = 1 << 13;
+
 thread_local! {
     /// Memory for one read, used again.
     static VIEW: RefCell<View> = RefCell::default();
@@ -130,7 +134,11 @@ impl Head {
         Arc::clone(&self.readers.lock())
     }
 
+    /// Sorts slots by the labels of their series. New series wait only for short pieces of it.
     pub(crate) fn sort_by_labels(&self, slots: &mut [u32]) {
+        if slots.len() > SORT_UNLOCKED {
+            return self.sort_by_ranks(slots);
+        }
         let index = self.index.read();
         let pairs = &index.pairs;
         slots.sort_by(|a, b| {
@@ -141,6 +149,40 @@ impl Head {
                 None => a.len().cmp(&b.len()),
             }
         });
+    }
+
+    /// Copies out the pairs of the series, sorts those, and sorts the series by the places of their pairs.
+    fn sort_by_ranks(&self, slots: &mut [u32]) {
+        let mut lists: Vec<u32> = Vec::with_capacity(slots.len() * 10);
+        let mut ends: Vec<usize> = Vec::with_capacity(slots.len());
+        let mut pairs: HashMap<u32, u32, foldhash::fast::RandomState> = HashMap::default();
+        let mut texts: Vec<(String, String, u32)> = Vec::new();
+        for piece in slots.chunks(SORT_UNLOCKED) {
+            let index = self.index.read();
+            for slot in piece {
+                for p in index.pair_ids(*slot) {
+                    let next = pairs.len() as u32;
+                    let number = *pairs.entry(*p).or_insert_with(|| {
+                        let (n, v) = super::pairs::split(index.pairs.bytes(*p));
+                        texts.push((n.to_string(), v.to_string(), next));
+                        next
+                    });
+                    lists.push(number);
+                }
+                ends.push(lists.len());
+            }
+        }
+        texts.sort_unstable();
+        let mut rank = vec![0u32; texts.len()];
+        for (place, (_, _, number)) in texts.iter().enumerate() {
+            rank[*number as usize] = place as u32;
+        }
+        lists.iter_mut().for_each(|p| *p = rank[*p as usize]);
+        let list = |i: usize| &lists[if i == 0 { 0 } else { ends[i - 1] }..ends[i]];
+        let mut order: Vec<u32> = (0..slots.len() as u32).collect();
+        order.sort_unstable_by(|a, b| list(*a as usize).cmp(list(*b as usize)));
+        let sorted: Vec<u32> = order.iter().map(|i| slots[*i as usize]).collect();
+        slots.copy_from_slice(&sorted);
     }
 
     /// Appends the samples of a series, both ends included, without those that were deleted.

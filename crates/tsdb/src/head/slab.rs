@@ -18,6 +18,12 @@ pub struct Slab<T> {
     tops: Box<[OnceLock<Top<T>>]>,
 }
 
+impl<T: Default> Default for Slab<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T: Default> Slab<T> {
     pub fn new() -> Self {
         Slab { tops: (0..TOPS).map(|_| OnceLock::new()).collect() }
