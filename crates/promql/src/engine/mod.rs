@@ -44,6 +44,8 @@ pub struct EngineOptions {
     pub max_total_bytes: u64,
     /// Threads that one query may use.
     pub threads: usize,
+    /// From how much work on (series times steps) a query uses them.
+    pub parallel_from_cells: usize,
     /// Step of subqueries that have none: the global evaluation interval. See [`Engine::set_default_step_ms`].
     pub default_step_ms: i64,
     pub parse: ParseOptions,
@@ -71,6 +73,7 @@ impl EngineOptions {
             max_query_bytes: 0,
             max_total_bytes: 0,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            parallel_from_cells: 40_000,
             default_step_ms: 60_000,
             parse: ParseOptions::default(),
             delayed_name_removal: false,
@@ -336,6 +339,7 @@ impl Engine {
             type_and_unit: self.options.type_and_unit_labels,
             start_timestamps: self.options.use_start_timestamps,
             threads: self.options.threads.max(1),
+            parallel_from_cells: self.options.parallel_from_cells,
             hint_step_ms: times.step_ms,
         };
         let grid = match times.step_ms {

@@ -178,7 +178,8 @@ pub fn quantiles<'p>(
         },
         |o, k, h, labels, notes| of_native(qs[o].0.get(k), h, name(ex, labels), native_span, notes),
     )?;
-    Stream::from_matrix(matrix, grid).without_names(ex, Duplicates::Merge)
+    // The new label may have replaced one that told series apart.
+    Stream::from_matrix(matrix, grid).rename(ex, Duplicates::Merge, |_| {})?.without_names(ex, Duplicates::Merge)
 }
 
 pub fn fraction<'p>(

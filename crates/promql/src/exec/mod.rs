@@ -48,6 +48,8 @@ pub struct Switches {
     pub type_and_unit: bool,
     pub start_timestamps: bool,
     pub threads: usize,
+    /// From how much work on (series times steps) threads are used.
+    pub parallel_from_cells: usize,
     /// The query's step as selections are told it.
     pub hint_step_ms: i64,
 }

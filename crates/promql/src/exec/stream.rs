@@ -92,8 +92,7 @@ pub struct Stream<'p> {
 
 /// Series that one thread takes at a time.
 const CHUNK: usize = 16;
-/// Below so many cells (series times steps, a series being at least some) threads are not worth starting.
-const PARALLEL_FROM: usize = 40_000;
+/// What a series costs at least, in cells.
 const LEAST_PER_SERIES: usize = 100;
 
 impl<'p> Stream<'p> {
@@ -191,7 +190,7 @@ impl<'p> Stream<'p> {
         let cells = self.items.len() * self.grid.n.max(LEAST_PER_SERIES);
         let computed = !matches!(self.source, Source::Matrix(_) | Source::Repeat(_));
         let threads = ex.switches.threads.min(self.items.len().div_ceil(CHUNK));
-        if threads < 2 || cells < PARALLEL_FROM || !computed {
+        if threads < 2 || cells < ex.switches.parallel_from_cells || !computed {
             return self.for_each_alone(ex, take);
         }
         let queue = Queue {

@@ -230,7 +230,9 @@ impl Parser<'_> {
             if let Kind::Keyword(side @ (Keyword::GroupLeft | Keyword::GroupRight)) = self.peek() {
                 self.take();
                 m.card = if side == Keyword::GroupLeft { Cardinality::ManyToOne } else { Cardinality::OneToMany };
-                if self.peek() == Kind::LeftParen {
+                // Without labels an operand or a fill modifier follows at once.
+                let next = self.peek();
+                if next == Kind::LeftParen || !starts_expr(next) {
                     m.include = self.grouping_labels()?;
                 }
             }

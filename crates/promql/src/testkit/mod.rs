@@ -21,8 +21,13 @@ use stdx::metrics::Registry;
 
 /// An engine with everything switched on that the reference's test engine has.
 pub fn engine(clock: SharedClock) -> Engine {
+    Engine::new(engine_options(clock))
+}
+
+/// What [`engine`] is set up with.
+pub fn engine_options(clock: SharedClock) -> EngineOptions {
     let registry = Registry::new(Arc::clone(&clock));
-    Engine::new(EngineOptions {
+    EngineOptions {
         max_samples: 10_000,
         timeout: Duration::from_secs(100),
         default_step_ms: 60_000,
@@ -30,7 +35,7 @@ pub fn engine(clock: SharedClock) -> Engine {
         delayed_name_removal: true,
         use_start_timestamps: true,
         ..EngineOptions::new(clock, registry)
-    })
+    }
 }
 
 /// What became of one `eval`.

@@ -216,7 +216,12 @@ pub fn call<'p>(ex: &Exec<'_>, c: &'p RangeCall, grid: Grid) -> Result<Stream<'p
     for (item, meta) in stream.items.iter_mut().zip(metas) {
         item.meta.drop_name = meta.drop_name;
     }
-    if matches!(c.func, RangeFn::LastOverTime | RangeFn::FirstOverTime) { Ok(stream) } else { stream.without_names(ex, Duplicates::Refuse) }
+    // These two keep the name; where presence is all that counts, nobody looks at names.
+    if matches!(c.func, RangeFn::LastOverTime | RangeFn::FirstOverTime | RangeFn::AbsentOverTime) {
+        Ok(stream)
+    } else {
+        stream.without_names(ex, Duplicates::Refuse)
+    }
 }
 
 fn check_factors(args: &[Scalar], grid: Grid) -> Result<(), QueryError> {

@@ -23,6 +23,7 @@ fn words_and_places() {
         ("a + on c", "1:8: parse error: unexpected identifier \"c\" in grouping opts, expected \"(\""),
         ("a + on(5) c", "1:8: parse error: unexpected number \"5\" in grouping opts, expected label"),
         ("a + on(x y) c", "1:10: parse error: unexpected identifier \"y\" in grouping opts, expected \",\" or \")\""),
+        ("a + on(x) group_left", "1:21: parse error: unexpected end of input in grouping opts, expected \"(\""),
         ("a + on(\"\") c", "1:8: parse error: invalid label name for grouping: \"\""),
         ("sum(a b)", "1:7: parse error: unexpected identifier \"b\" in aggregation"),
         ("sum by (x)", "1:11: parse error: unexpected end of input in aggregation"),
