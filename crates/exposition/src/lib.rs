@@ -10,3 +10,6 @@ pub mod parse;
 pub mod write;
 
 pub use parse::{Entry, Format, HistogramRef, LabelBuf, ParseError, Parser, ParserOptions};
+
+#[cfg(test)]
+mod conformance_tests;

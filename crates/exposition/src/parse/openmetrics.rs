@@ -329,7 +329,7 @@ impl<'a> OpenMetricsParser<'a> {
         while let Ok(Some(Entry::Series)) = ahead.next() {
             if ahead.is_created() {
                 let same = ahead.key(None).is_some_and(|k| k == key);
-                found = (same && ahead.value.is_finite()).then(|| (ahead.value * 1000.0) as i64);
+                found = if same && ahead.value.is_finite() { Some((ahead.value * 1000.0) as i64) } else { None };
                 break;
             }
         }
