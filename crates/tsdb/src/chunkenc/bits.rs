@@ -45,8 +45,15 @@ impl<'a> BitWriter<'a> {
     #[inline]
     pub fn finish(self) -> u8 {
         let bytes = self.used.div_ceil(8) as usize;
-        grow(self.buf, bytes);
-        self.buf.extend_from_slice(&self.acc.to_be_bytes()[..bytes]);
+        let len = self.buf.len() + bytes;
+        if self.buf.capacity() - self.buf.len() >= 8 {
+            // A copy of fixed length is much cheaper.
+            self.buf.extend_from_slice(&self.acc.to_be_bytes());
+            self.buf.truncate(len);
+        } else {
+            grow(self.buf, bytes);
+            self.buf.extend_from_slice(&self.acc.to_be_bytes()[..bytes]);
+        }
         (bytes as u32 * 8 - self.used) as u8
     }
 

@@ -98,21 +98,46 @@ impl XorAppender {
             self.free -= 2;
             return;
         }
-        let mut w = BitWriter::new(&mut self.bytes, self.free);
-        if dod == 0 {
-            w.put(0, 1);
+        let (mut head, mut n) = if dod == 0 {
+            (0, 1)
         } else if fits(dod, 14) {
-            w.put((0b10 << 14) | (dod as u64 & 0x3fff), 16);
+            ((0b10 << 14) | (dod as u64 & 0x3fff), 16)
         } else if fits(dod, 17) {
-            w.put((0b110 << 17) | (dod as u64 & 0x1_ffff), 20);
-        } else if fits(dod, 20) {
-            w.put((0b1110 << 20) | (dod as u64 & 0xf_ffff), 24);
+            ((0b110 << 17) | (dod as u64 & 0x1_ffff), 20)
         } else {
+            ((0b1110 << 20) | (dod as u64 & 0xf_ffff), 24)
+        };
+        let mut w = BitWriter::new(&mut self.bytes, self.free);
+        if !fits(dod, 20) {
             w.put(0b1111, 4);
             w.put(dod as u64, 64);
+            n = 0;
         }
+        // What comes before the value's own bits goes out in one piece.
         let mut x = XorValue { bits: self.v_bits, leading: self.leading, trailing: self.trailing };
-        x.write(&mut w, v);
+        let delta_v = v.to_bits() ^ x.bits;
+        x.bits = v.to_bits();
+        if delta_v == 0 {
+            w.put(head << 1, n + 1);
+        } else if let Some((bits, len)) = x.in_window(delta_v) {
+            head = (head << 2) | 0b10;
+            n += 2;
+            if n + len <= 64 {
+                w.put((head << len) | bits, n + len);
+            } else {
+                w.put(head, n);
+                w.put(bits, len);
+            }
+        } else {
+            let leading = delta_v.leading_zeros().min(31);
+            let trailing = delta_v.trailing_zeros();
+            let len = 64 - leading - trailing;
+            x.leading = leading as u8;
+            x.trailing = trailing as u8;
+            head = (head << 13) | (0b11 << 11) | u64::from(leading << 6) | u64::from(len & 63);
+            w.put(head, n + 13);
+            w.put(delta_v >> trailing, len);
+        }
         self.free = w.finish();
         self.keep(x);
         self.t_delta = delta;
@@ -214,6 +239,113 @@ impl<'a> Reader<'a> {
         sign_extend((w << prefix) >> (64 - n), n)
     }
 
+    /// Fills the columns until a sample is later than `end_ms`; returns how many it put there. Everything that changes from sample to sample is in
+    /// local variables, and one load of bits serves a whole sample unless its value has many.
+    fn decode_into(&mut self, end_ms: i64, t_out: &mut [i64], v_out: &mut [f64]) -> (usize, Result<(), ChunkError>) {
+        let room = t_out.len();
+        let mut slots = t_out.iter_mut().zip(v_out);
+        while self.left > 0 && self.total - self.left < 2 {
+            if let Err(e) = self.next() {
+                return (room - slots.len(), Err(e));
+            }
+            if self.t_ms > end_ms {
+                return (room - slots.len(), Ok(()));
+            }
+            let Some((t, v)) = slots.next() else { break };
+            *t = self.t_ms;
+            *v = self.v.value();
+        }
+        let Reader { bits: r, left, t_ms, t_delta, v, .. } = self;
+        let (mut left, mut t, mut delta, mut v) = (u32::from(*left), *t_ms, *t_delta as i64, *v);
+        while left > 0 {
+            let mut w = r.peek();
+            // Two zero bits are a sample on time with the same value: all that are in sight at once.
+            let same = (w.leading_zeros() / 2).min(28).min(left);
+            if same > 0 {
+                r.skip(2 * same);
+                if r.overrun() {
+                    return (room - slots.len(), Err(ChunkError::Truncated));
+                }
+                left -= same;
+                let value = v.value();
+                for _ in 0..same {
+                    t = t.wrapping_add(delta);
+                    if t > end_ms {
+                        return (room - slots.len(), Ok(()));
+                    }
+                    let Some((t_slot, v_slot)) = slots.next() else { break };
+                    *t_slot = t;
+                    *v_slot = value;
+                }
+                continue;
+            }
+            let mut valid = 57;
+            if w >> 63 == 0 {
+                w <<= 1;
+                valid -= 1;
+                r.skip(1);
+            } else {
+                let (prefix, n) = match (!w).leading_zeros() {
+                    1 => (2, 14),
+                    2 => (3, 17),
+                    3 => (4, 20),
+                    _ => (4, 64),
+                };
+                if n == 64 {
+                    r.skip(4);
+                    delta = delta.wrapping_add(r.read(64) as i64);
+                    w = r.peek();
+                } else {
+                    delta = delta.wrapping_add(sign_extend((w << prefix) >> (64 - n), n));
+                    r.skip(prefix + n);
+                    w <<= prefix + n;
+                    valid -= prefix + n;
+                }
+            }
+            t = t.wrapping_add(delta);
+            if w >> 63 == 0 {
+                r.skip(1);
+            } else {
+                let head = if w >> 62 == 0b10 {
+                    2
+                } else {
+                    let leading = ((w << 2) >> 59) as u32;
+                    let len = match ((w << 7) >> 58) as u32 {
+                        0 => 64,
+                        n => n,
+                    };
+                    if leading + len > 64 {
+                        return (room - slots.len(), Err(ChunkError::Invalid("value window is wider than 64 bits")));
+                    }
+                    v.leading = leading as u8;
+                    v.trailing = (64 - leading - len) as u8;
+                    13
+                };
+                let leading = if v.leading == NO_WINDOW { 0 } else { v.leading };
+                let n = 64 - u32::from(leading) - u32::from(v.trailing);
+                let value = if head + n <= valid {
+                    r.skip(head + n);
+                    (w << head) >> (64 - n)
+                } else {
+                    r.skip(head);
+                    r.read(n)
+                };
+                v.bits ^= value << v.trailing;
+            }
+            left -= 1;
+            if r.overrun() {
+                return (room - slots.len(), Err(ChunkError::Truncated));
+            }
+            if t > end_ms {
+                break;
+            }
+            let Some((t_slot, v_slot)) = slots.next() else { break };
+            *t_slot = t;
+            *v_slot = v.value();
+        }
+        (room - slots.len(), Ok(()))
+    }
+
     #[cold]
     fn begin(&mut self, index: u16) -> Result<(), ChunkError> {
         if index == 0 {
@@ -232,18 +364,17 @@ pub fn decode(bytes: &[u8], start_ms: i64, end_ms: i64, out: &mut SeriesData) ->
     let mut r = Reader::new(bytes)?;
     // No sample takes less than two bits: a damaged count cannot ask for more room than there are bytes.
     let room = usize::from(r.left).min(bytes.len() * 4);
-    out.t_ms.reserve(room);
-    out.v.reserve(room);
-    while r.left > 0 {
-        r.next()?;
-        if r.t_ms > end_ms {
-            break;
-        }
-        if r.t_ms >= start_ms {
-            out.t_ms.push(r.t_ms);
-            out.v.push(r.v.value());
-        }
+    let base = out.t_ms.len();
+    out.t_ms.resize(base + room, 0);
+    out.v.resize(base + room, 0.0);
+    let (n, result) = r.decode_into(end_ms, &mut out.t_ms[base..], &mut out.v[base..]);
+    out.t_ms.truncate(base + n);
+    out.v.truncate(base + n);
+    let early = out.t_ms[base..].partition_point(|t| *t < start_ms);
+    if early > 0 {
+        out.t_ms.drain(base..base + early);
+        out.v.drain(base..base + early);
     }
     pad_st(&mut out.st_ms, out.t_ms.len());
-    Ok(())
+    result
 }
