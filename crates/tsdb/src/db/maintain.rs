@@ -251,9 +251,12 @@ impl Db {
         let delay = self.options.delay_compact_file.clone().map(|p| DelayFile::new(Arc::clone(&self.options.fs), p));
         while !self.shutdown.is_requested() && !self.is_head_compactable() {
             let blocks = self.blocks.load_full();
-            let metas: Vec<Arc<BlockMeta>> = blocks.iter().map(|b| b.meta()).collect();
-            let chosen = match &delay {
-                Some(d) => compact::plan(&metas, &ranges, &d.read()),
+            // A block of late samples beside the head must not become part of one that says that the head had come so far.
+            let floor = self.head.floor_ms();
+            let beside_head = |m: &BlockMeta| m.has_hint(HINT_OUT_OF_ORDER) && m.max_time_ms > floor;
+            let metas: Vec<Arc<BlockMeta>> = blocks.iter().map(|b| b.meta()).filter(|m| !beside_head(m)).collect();
+            let chosen = match delay.as_ref().map(DelayFile::read) {
+                Some(waits) => compact::plan(&metas, &ranges, &waits),
                 None => compact::plan(&metas, &ranges, &|_| false),
             };
             if chosen.is_empty() {

@@ -1,7 +1,8 @@
-//! Samples of one series that came behind its newest one: a sorted run that takes inserts, and packed chunks of those before.
+//! Samples of one series that came behind its newest one: a chunk that grows, a short sorted run for what does not fit behind it, and packed
+//! chunks of those before.
 //!
-//! Late samples mostly come in order among themselves (a leaf's backlog), so packing a run when it is full gives chunks as dense as any.
-//! Chunks may overlap; readers merge.
+//! Late samples mostly come in order among themselves (a leaf's backlog), so most go straight into the growing chunk and cost what any sample
+//! costs. Chunks may overlap; readers merge.
 
 use super::value::Value;
 use crate::chunkenc::float_histogram::FloatHistogramAppender;
@@ -11,11 +12,16 @@ use crate::chunkenc::{self, ChunkEncoding};
 use std::sync::Arc;
 use storage::{EncodedChunk, SeriesData};
 
-/// Samples gathered before they are packed.
-const RUN: usize = 120;
+/// Samples in a chunk.
+const PER_CHUNK: u16 = 120;
+/// Samples gathered in the run before they are packed.
+const RUN: usize = 32;
 
 #[derive(Default)]
 pub struct Late {
+    /// Floats in rising order of time.
+    open: XorAppender,
+    open_ms: i64,
     /// Rising times.
     run: Vec<(i64, Value)>,
     chunks: Vec<EncodedChunk>,
@@ -39,6 +45,18 @@ impl Late {
             Some(false) => return Inserted::Conflict,
             None => {}
         }
+        if let Value::Float(v) = value
+            && (self.open.is_empty() || t_ms > self.open.last_t_ms())
+        {
+            if self.open.len() >= PER_CHUNK {
+                self.cut();
+            }
+            if self.open.is_empty() {
+                self.open_ms = t_ms;
+            }
+            self.open.append(t_ms, v);
+            return Inserted::New;
+        }
         if self.run.len() >= RUN {
             pack(&self.run, &mut self.chunks);
             self.run.clear();
@@ -51,6 +69,18 @@ impl Late {
         Inserted::New
     }
 
+    fn cut(&mut self) {
+        self.chunks.extend(self.open_chunk());
+        self.open.take();
+    }
+
+    /// The growing chunk as it is now.
+    fn open_chunk(&self) -> Option<EncodedChunk> {
+        let bytes = self.open.bytes();
+        let chunk = || EncodedChunk { mint_ms: self.open_ms, maxt_ms: self.open.last_t_ms(), encoding: ChunkEncoding::Xor, bytes: Arc::from(bytes) };
+        (!bytes.is_empty()).then(chunk)
+    }
+
     /// Is this sample here? None when nothing is at its time.
     pub fn find(&self, t_ms: i64, value: &Value) -> Option<bool> {
         if let Ok(i) = self.run.binary_search_by_key(&t_ms, |(t, _)| *t) {
@@ -58,32 +88,34 @@ impl Late {
             self.run[i].1.push_to(t_ms, &mut stored);
             return value.same_as_stored(t_ms, &stored);
         }
-        for c in self.chunks.iter().filter(|c| c.mint_ms <= t_ms && t_ms <= c.maxt_ms) {
+        let open = !self.open.is_empty() && self.open_ms <= t_ms && t_ms <= self.open.last_t_ms();
+        let chunks = self.chunks.iter().filter(|c| c.mint_ms <= t_ms && t_ms <= c.maxt_ms).map(|c| (c.encoding, &*c.bytes));
+        open.then(|| (ChunkEncoding::Xor, self.open.bytes())).into_iter().chain(chunks).find_map(|(encoding, bytes)| {
             let mut stored = SeriesData::default();
-            if chunkenc::decode(c.encoding, &c.bytes, t_ms, t_ms, &mut stored).is_ok()
-                && let Some(same) = value.same_as_stored(t_ms, &stored)
-            {
-                return Some(same);
-            }
-        }
-        None
+            chunkenc::decode(encoding, bytes, t_ms, t_ms, &mut stored).ok()?;
+            value.same_as_stored(t_ms, &stored)
+        })
     }
 
     /// Times of the oldest and newest sample.
     pub fn range_ms(&self) -> Option<(i64, i64)> {
         let run = self.run.first().zip(self.run.last()).map(|(a, b)| (a.0, b.0));
-        let all = self.chunks.iter().map(|c| (c.mint_ms, c.maxt_ms)).chain(run);
+        let open = (!self.open.is_empty()).then(|| (self.open_ms, self.open.last_t_ms()));
+        let all = self.chunks.iter().map(|c| (c.mint_ms, c.maxt_ms)).chain(run).chain(open);
         all.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)))
     }
 
     pub fn view(&self, start_ms: i64, end_ms: i64, view: &mut LateView) {
-        view.chunks.extend(self.chunks.iter().filter(|c| c.mint_ms <= end_ms && c.maxt_ms >= start_ms).cloned());
+        let touches = |c: &EncodedChunk| c.mint_ms <= end_ms && c.maxt_ms >= start_ms;
+        view.chunks.extend(self.chunks.iter().filter(|c| touches(c)).cloned());
+        view.chunks.extend(self.open_chunk().filter(touches));
         view.run.extend(self.run.iter().filter(|(t, _)| (start_ms..=end_ms).contains(t)).cloned());
     }
 
-    /// Packs the run and gives a copy of everything.
+    /// Packs what is open and gives a copy of everything.
     pub fn packed(&mut self) -> Vec<EncodedChunk> {
         pack(&std::mem::take(&mut self.run), &mut self.chunks);
+        self.cut();
         self.chunks.clone()
     }
 
@@ -96,15 +128,15 @@ impl Late {
 
     pub fn len(&self) -> usize {
         let packed = |c: &EncodedChunk| chunkenc::num_samples(c.encoding, &c.bytes).map_or(0, usize::from);
-        self.run.len() + self.chunks.iter().map(packed).sum::<usize>()
+        self.run.len() + usize::from(self.open.len()) + self.chunks.iter().map(packed).sum::<usize>()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.run.is_empty() && self.chunks.is_empty()
+        self.run.is_empty() && self.chunks.is_empty() && self.open.is_empty()
     }
 
     pub fn chunk_count(&self) -> usize {
-        self.chunks.len() + usize::from(!self.run.is_empty())
+        self.chunks.len() + usize::from(!self.run.is_empty()) + usize::from(!self.open.is_empty())
     }
 }
 
@@ -150,7 +182,7 @@ pub fn pack(run: &[(i64, Value)], out: &mut Vec<EncodedChunk>) {
     let mut rest = run;
     while let Some((_, first)) = rest.first() {
         let kind = std::mem::discriminant(first);
-        let n = rest.iter().position(|(_, v)| std::mem::discriminant(v) != kind).unwrap_or(rest.len()).min(RUN * 2);
+        let n = rest.iter().position(|(_, v)| std::mem::discriminant(v) != kind).unwrap_or(rest.len()).min(usize::from(PER_CHUNK) * 2);
         pack_one_kind(&rest[..n], out);
         rest = &rest[n..];
     }

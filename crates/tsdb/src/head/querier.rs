@@ -6,8 +6,8 @@
 use super::Head;
 use super::select;
 use super::series::View;
-use crate::chunkenc;
 use model::{Labels, Matcher};
+use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -65,6 +65,7 @@ impl Querier for HeadQuerier {
             slots,
             mint_ms: self.mint_ms,
             maxt_ms: self.maxt_ms,
+            warnings: Mutex::default(),
             _readers: Arc::clone(&self.readers),
         }))
     }
@@ -93,7 +94,22 @@ pub struct HeadSelection {
     slots: Vec<u32>,
     mint_ms: i64,
     maxt_ms: i64,
+    warnings: Mutex<Warnings>,
     _readers: Arc<()>,
+}
+
+/// No more messages about damage than this are kept per selection.
+const MAX_WARNINGS: usize = 10;
+
+impl HeadSelection {
+    fn warn(&self, problems: Vec<String>) {
+        let mut warnings = self.warnings.lock();
+        for p in problems {
+            if warnings.len() < MAX_WARNINGS && !warnings.contains(&p) {
+                warnings.push(p);
+            }
+        }
+    }
 }
 
 /// So many series are sorted, or copied for sorting, without letting go of the index.
@@ -114,18 +130,31 @@ impl Selection for HeadSelection {
     }
 
     fn read(&self, i: usize, start_ms: i64, end_ms: i64, out: &mut SeriesData) -> Result<(), ReadError> {
-        self.head.read_slot(self.slots[i], start_ms.max(self.mint_ms), end_ms.min(self.maxt_ms), out)
+        let problems = self.head.read_slot(self.slots[i], start_ms.max(self.mint_ms), end_ms.min(self.maxt_ms), out);
+        if !problems.is_empty() {
+            self.warn(problems);
+        }
+        Ok(())
     }
 
     fn chunks(&self, i: usize, start_ms: i64, end_ms: i64, each: &mut dyn FnMut(EncodedChunk)) -> Result<(), ReadError> {
-        let chunks = self.head.chunks_of(self.slots[i], start_ms.max(self.mint_ms), end_ms.min(self.maxt_ms))?;
+        let (chunks, problems) = self.head.chunks_of(self.slots[i], start_ms.max(self.mint_ms), end_ms.min(self.maxt_ms));
+        self.warn(problems);
         chunks.into_iter().for_each(each);
         Ok(())
     }
+
+    fn warnings(&self) -> Warnings {
+        self.warnings.lock().clone()
+    }
 }
 
-fn corrupt(e: String) -> ReadError {
-    ReadError::Corrupt(e)
+/// Notes a damaged chunk.
+fn note(problems: &mut Vec<String>) -> impl FnMut(String) + '_ {
+    |e| {
+        tracing::warn!(problem = %e, "a chunk of the head cannot be read; it is left out");
+        problems.push(e);
+    }
 }
 
 impl Head {
@@ -185,10 +214,11 @@ impl Head {
         slots.copy_from_slice(&sorted);
     }
 
-    /// Appends the samples of a series, both ends included, without those that were deleted.
-    pub(crate) fn read_slot(&self, slot: u32, start_ms: i64, end_ms: i64, out: &mut SeriesData) -> Result<(), ReadError> {
+    /// Appends the samples of a series, both ends included, without those that were deleted. Returns what could not be read.
+    pub(crate) fn read_slot(&self, slot: u32, start_ms: i64, end_ms: i64, out: &mut SeriesData) -> Vec<String> {
+        let mut problems = Vec::new();
         if start_ms > end_ms {
-            return Ok(());
+            return problems;
         }
         VIEW.with_borrow_mut(|view| {
             let id = {
@@ -197,15 +227,15 @@ impl Head {
                 s.id
             };
             match self.deleted_of(id) {
-                None => view.read(&self.full, start_ms, end_ms, out).map_err(corrupt),
+                None => view.read(&self.full, start_ms, end_ms, out, &mut note(&mut problems)),
                 Some(gone) => {
                     let mut all = SeriesData::default();
-                    view.read(&self.full, start_ms, end_ms, &mut all).map_err(corrupt)?;
+                    view.read(&self.full, start_ms, end_ms, &mut all, &mut note(&mut problems));
                     without(&all, &gone, out);
-                    Ok(())
                 }
             }
-        })
+        });
+        problems
     }
 
     pub(crate) fn deleted_of(&self, id: u64) -> Option<Vec<(i64, i64)>> {
@@ -215,9 +245,9 @@ impl Head {
         self.deleted.read().get(&id).cloned()
     }
 
-    /// The chunks of a series that touch a range, in order of their start. Made anew where samples were deleted.
-    pub(crate) fn chunks_of(&self, slot: u32, start_ms: i64, end_ms: i64) -> Result<Vec<EncodedChunk>, ReadError> {
-        let mut view = View::default();
+    /// The chunks of a series that touch a range, in order of their start, made anew where samples were deleted; and what could not be read.
+    pub(crate) fn chunks_of(&self, slot: u32, start_ms: i64, end_ms: i64) -> (Vec<EncodedChunk>, Vec<String>) {
+        let (mut view, mut problems) = (View::default(), Vec::new());
         let id = {
             let s = self.slot(slot).lock();
             s.view(start_ms, end_ms, &mut view);
@@ -225,14 +255,17 @@ impl Head {
         };
         if self.deleted_of(id).is_some() {
             let mut data = SeriesData::default();
-            self.read_slot(slot, start_ms, end_ms, &mut data)?;
-            return Ok(super::series::encode(&data));
+            problems = self.read_slot(slot, start_ms, end_ms, &mut data);
+            return (super::series::encode(&data), problems);
         }
         let mut out = Vec::new();
         for c in &view.full {
-            let (mint_ms, chunk) = self.full.read_with_start(c.at).map_err(corrupt)?;
-            if mint_ms <= end_ms {
-                out.push(EncodedChunk { mint_ms, maxt_ms: c.maxt_ms, encoding: chunk.encoding, bytes: Arc::from(chunk.bytes()) });
+            match self.full.read_with_start(c.at) {
+                Ok((mint_ms, chunk)) if mint_ms <= end_ms => {
+                    out.push(EncodedChunk { mint_ms, maxt_ms: c.maxt_ms, encoding: chunk.encoding, bytes: Arc::from(chunk.bytes()) });
+                }
+                Ok(_) => {}
+                Err(e) => note(&mut problems)(e),
             }
         }
         if let Some(encoding) = view.open_encoding {
@@ -240,8 +273,7 @@ impl Head {
         }
         view.late.chunks(&mut out);
         out.sort_by_key(|c| c.mint_ms);
-        debug_assert!(out.iter().all(|c| chunkenc::num_samples(c.encoding, &c.bytes).is_ok()));
-        Ok(out)
+        (out, problems)
     }
 }
 

@@ -411,26 +411,28 @@ impl View {
         self.late.clear();
     }
 
-    /// Decodes the samples of the range in rising order of time, appending them to `out`.
-    pub fn read(&self, full: &HeadChunks, start_ms: i64, end_ms: i64, out: &mut SeriesData) -> Result<(), String> {
+    /// Decodes the samples of the range in rising order of time, appending them to `out`. A chunk that cannot be read is left out and told to `problem`.
+    pub fn read(&self, full: &HeadChunks, start_ms: i64, end_ms: i64, out: &mut SeriesData, problem: &mut dyn FnMut(String)) {
         if self.late.is_empty() {
-            return self.read_in_order(full, start_ms, end_ms, out);
+            return self.read_in_order(full, start_ms, end_ms, out, problem);
         }
         let mut columns = vec![SeriesData::default()];
-        self.read_in_order(full, start_ms, end_ms, &mut columns[0])?;
-        self.late.read(start_ms, end_ms, &mut columns)?;
+        self.read_in_order(full, start_ms, end_ms, &mut columns[0], problem);
+        if let Err(e) = self.late.read(start_ms, end_ms, &mut columns) {
+            problem(e);
+        }
         storage::merge::merge_data(&columns, out);
-        Ok(())
     }
 
-    fn read_in_order(&self, full: &HeadChunks, start_ms: i64, end_ms: i64, out: &mut SeriesData) -> Result<(), String> {
+    fn read_in_order(&self, full: &HeadChunks, start_ms: i64, end_ms: i64, out: &mut SeriesData, problem: &mut dyn FnMut(String)) {
         for c in &self.full {
-            let chunk = full.read(c.at)?;
-            chunkenc::decode(chunk.encoding, chunk.bytes(), start_ms, end_ms, out).map_err(|e| e.to_string())?;
+            // Its checksum is checked: what can be read can be decoded.
+            let decoded =
+                full.read(c.at).and_then(|chunk| chunkenc::decode(chunk.encoding, chunk.bytes(), start_ms, end_ms, out).map_err(|e| e.to_string()));
+            decoded.unwrap_or_else(&mut *problem);
         }
-        match self.open_encoding {
-            Some(encoding) => chunkenc::decode(encoding, &self.open, start_ms, end_ms, out).map_err(|e| e.to_string()),
-            None => Ok(()),
+        if let Some(encoding) = self.open_encoding {
+            chunkenc::decode(encoding, &self.open, start_ms, end_ms, out).unwrap_or_else(|e| problem(e.to_string()));
         }
     }
 }

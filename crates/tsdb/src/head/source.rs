@@ -69,7 +69,14 @@ impl SeriesSource for InOrderSource<'_> {
             self.head.deleted_of(id).unwrap_or_default().into_iter().map(|(mint_ms, maxt_ms)| Interval { mint_ms, maxt_ms }).collect();
         let whole = |from: i64, to: i64| from >= self.mint_ms && to <= self.maxt_ms && !deleted.iter().any(|d| d.mint_ms <= to && d.maxt_ms >= from);
         for c in &self.view.full {
-            let (from, chunk) = self.head.full.read_with_start(c.at).map_err(corrupt)?;
+            let (from, chunk) = match self.head.full.read_with_start(c.at) {
+                Ok(found) => found,
+                Err(e) => {
+                    // It is in the log too, for as long as that lasts; waiting for it would stop all compaction.
+                    tracing::error!(problem = %e, "a chunk of the head cannot be read and is missing in the block");
+                    continue;
+                }
+            };
             if from > self.maxt_ms {
                 break;
             }
