@@ -35,7 +35,7 @@ fn pages_of_real_exporters() {
     for (file, format, samples, metadata) in [
         ("1histogram.om.txt", Format::OpenMetrics, 0, 0),
         ("alltypes.237mfs.prom.txt", Format::Text, 1857, 475),
-        ("alltypes.237mfs.nometa.prom.txt", Format::Text, 1857, 0),
+        ("alltypes.237mfs.nometa.prom.txt", Format::Text, 1857, 1),
         ("alltypes.5mfs.om.txt", Format::OpenMetrics, 0, 0),
     ] {
         let Ok(page) = std::fs::read(dir.join(file)) else {

@@ -85,7 +85,7 @@ impl TargetCore {
         t_ms: i64,
         started: Duration,
     ) -> Result<(), String> {
-        if self.settings.as_ref().is_some_and(|old| !old.same_series(settings)) {
+        if self.settings.as_ref().is_some_and(|old| !Arc::ptr_eq(old, settings) && !old.same_series(settings)) {
             self.cache.forget_lines();
         }
         self.settings = Some(Arc::clone(settings));
@@ -114,7 +114,7 @@ impl TargetCore {
             self.end_all(&mut *app, t_ms);
         }
         let duration = clock.monotonic().saturating_sub(started).as_secs_f64();
-        let at_ms = now_ms - (duration * 1000.0) as i64;
+        let at_ms = clock.now_ms() - (duration * 1000.0) as i64;
         let health = if error.is_none() { Health::Up } else { Health::Down };
         let last = LastScrape { health, error: error.clone().unwrap_or_default(), at_ms: Some(at_ms), duration_seconds: duration };
         self.target.report(last);

@@ -5,7 +5,7 @@ use crate::deps::Shared;
 use crate::failure_log::FailureLog;
 use crate::fetch::Fetcher;
 use crate::labels;
-use crate::runner::{Control, Plan, Runner};
+use crate::runner::{Control, Plan, Runner, go_duration};
 use crate::settings::Settings;
 use crate::target::{Origin, Target};
 use client::HttpClient;
@@ -122,7 +122,7 @@ impl Pool {
         let groups = Arc::clone(&s.groups);
         self.sync_locked(&mut s, groups);
         self.replan(&s);
-        let interval = model::duration::format_ms(s.config.scrape_interval.ms());
+        let interval = go_duration(s.config.scrape_interval.ms());
         let took = self.shared.clock.monotonic().saturating_sub(started).as_secs_f64();
         self.shared.metrics.reload_length.with(&[&interval]).observe(took);
         Ok(())

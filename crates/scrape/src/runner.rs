@@ -253,7 +253,7 @@ fn aligned_ms(due_ns: i64, now_ns: i64, interval_ns: i64, tolerance_ms: i64) -> 
 }
 
 /// A duration as Go prints it, which is what the `interval` label holds: `15s`, `1m0s`, `1h0m0s`, `1.5s`, `500ms`.
-fn go_duration(ms: i64) -> String {
+pub(crate) fn go_duration(ms: i64) -> String {
     let (seconds, rest) = (ms / 1000, ms % 1000);
     if seconds == 0 {
         return format!("{ms}ms");
