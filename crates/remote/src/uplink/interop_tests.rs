@@ -65,12 +65,13 @@ fn a_real_prometheus_gets_everything_in_both_versions_and_again_after_a_kill() {
             url: yaml::Url::parse(&format!("http://127.0.0.1:{}/api/v1/write", parent.port)).expect("url"),
             ..config(&format!("{SMALL}{text}"))
         };
-        let http = || http_connect(client::Options::new(stdx::clock::SystemClock::shared(), stdx::fs::RealFs::shared()));
+        let http = || http_connect(client::Options::new(stdx::clock::SystemClock::shared(), stdx::fs::RealFs::shared()), "");
         let leaf_dir = dir.path().join("leaf");
         let mut leaf = Leaf::open(&leaf_dir, &unused);
         leaf.connect(http());
-        leaf.uplinks.apply(std::slice::from_ref(&c), &Labels::empty()).expect("apply");
         let t0 = stdx::clock::SystemClock::shared().now_ms() - 60_000;
+        leaf.begin_at(&c, t0 - 1);
+        leaf.uplinks.apply(std::slice::from_ref(&c), &Labels::empty()).expect("apply");
         for i in 0..50 {
             leaf.scrape(20, t0 + i * 100);
         }

@@ -365,7 +365,7 @@ impl Live {
         }
         let shared = self.shared();
         let q = &shared.config.queue_config;
-        let behind = (shared.clock.now_ms() - self.lane.tracker.acked().1).max(0) as f64 / 1000.0;
+        let behind = self.read_ms.saturating_sub(self.lane.tracker.acked().1).max(0) as f64 / 1000.0;
         let rate = read as f64 / elapsed.as_secs_f64();
         // As much as comes in, and a twentieth of what is behind.
         let desired = seconds / sent as f64 * (rate + 0.05 * behind * rate);

@@ -74,10 +74,11 @@ pub struct Deps {
     pub connect: Connect,
 }
 
-/// [`Connect`] over HTTP.
-pub fn http_connect(options: client::Options) -> Connect {
+/// [`Connect`] over HTTP. `sender` is what this server calls itself to its parents, "" for nothing.
+pub fn http_connect(options: client::Options, sender: &str) -> Connect {
+    let sender = sender.to_string();
     Arc::new(move |config, name| {
-        HttpTransport::new(config, name, &options)
+        HttpTransport::new(config, name, &sender, &options)
             .map(|t| Arc::new(t) as Arc<dyn Transport>)
             .map_err(|e| UplinkError::Destination { url: config.url.redacted(), why: e.to_string() })
     })

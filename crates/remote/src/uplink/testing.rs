@@ -8,7 +8,6 @@ use crate::wire::decode::WriteDecoder;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 use stdx::clock::SystemClock;
 use stdx::fs::RealFs;
 use storage::{LabelHints, MemorySelection, Querier, ReadError, SelectHints, Selection, SeriesData, SeriesRef, Warnings};
@@ -72,7 +71,7 @@ impl TestParent {
         let m = self.manner.lock().clone();
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         if call * 37 % 100 < m.flaky {
-            return Answer { status: if call % 2 == 0 { 503 } else { 429 }, ..Answer::default() };
+            return Answer { status: if call.is_multiple_of(2) { 503 } else { 429 }, ..Answer::default() };
         }
         if push.version == Version::V2 && !m.v2 {
             return Answer { status: 415, message: "unsupported media type".into(), ..Answer::default() };
@@ -286,9 +285,9 @@ impl Leaf {
 
 /// Waits until it holds; says what when it does not.
 pub(super) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
+    let (clock, start) = (SystemClock::shared(), SystemClock::shared().now_ms());
     while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
+        assert!(clock.now_ms() - start < 30_000, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::batch::Counts;
 use crate::config::RemoteWriteConfig;
+use crate::receive::SENDER_HEADER;
 use crate::wire::body::ContentEncoding;
 use crate::wire::{
     EXEMPLARS_WRITTEN_HEADER, FEATURE_HEADER, FEATURE_LATE_SAMPLES, HISTOGRAMS_WRITTEN_HEADER, SAMPLES_WRITTEN_HEADER, VERSION_HEADER, Version,
@@ -71,10 +72,14 @@ pub struct HttpTransport {
 const RETRY_ATTEMPT: HeaderName = HeaderName::from_static("retry-attempt");
 
 impl HttpTransport {
-    pub fn new(config: &RemoteWriteConfig, name: &str, options: &Options) -> Result<Self, client::Error> {
+    /// `sender` is what this server calls itself, "" for nothing.
+    pub fn new(config: &RemoteWriteConfig, name: &str, sender: &str, options: &Options) -> Result<Self, client::Error> {
         let options = Options { round_robin_dns: config.round_robin_dns, ..options.clone() };
         let client = HttpClient::new(&config.http, name, &options)?;
         let mut request = Request::new(Method::POST, config.url.as_str())?.timeout(config.remote_timeout.duration());
+        if let (false, Ok(name), Ok(value)) = (sender.is_empty(), HeaderName::from_bytes(SENDER_HEADER.as_bytes()), HeaderValue::from_str(sender)) {
+            request.headers.insert(name, value);
+        }
         for (k, v) in &config.headers {
             if let (Ok(k), Ok(v)) = (HeaderName::from_bytes(k.as_bytes()), HeaderValue::from_str(v)) {
                 request.headers.insert(k, v);
