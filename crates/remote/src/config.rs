@@ -144,6 +144,11 @@ fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), String> {
 }
 
 impl RemoteWriteConfig {
+    /// Checks the relabel rules against the name scheme of the whole configuration; call it when that is known.
+    pub fn validate(&mut self, scheme: model::name::Scheme) -> Result<(), model::relabel::RelabelError> {
+        self.write_relabel_configs.iter_mut().try_for_each(|r| r.validate(scheme))
+    }
+
     fn check(&mut self) -> Result<(), String> {
         check_headers(&self.headers)?;
         self.queue_config.check()?;
