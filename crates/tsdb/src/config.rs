@@ -50,6 +50,8 @@ pub struct HeadOptions {
     /// Series in the head with the same `job`; 0: no limit.
     pub max_series_per_job: u64,
     pub max_late_samples: u64,
+    /// Write float chunks as XOR2, which Prometheus before 3.14 and Thanos cannot read.
+    pub xor2: bool,
 }
 
 impl Default for HeadOptions {
@@ -60,6 +62,7 @@ impl Default for HeadOptions {
             max_series: 0,
             max_series_per_job: 0,
             max_late_samples: DEFAULT_MAX_LATE_SAMPLES,
+            xor2: false,
         }
     }
 }

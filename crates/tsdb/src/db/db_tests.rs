@@ -197,6 +197,26 @@ fn late_blocks_beside_the_head_do_not_hide_what_is_only_in_the_log() {
 }
 
 #[test]
+fn both_kinds_of_float_chunks_live_side_by_side() {
+    let dir = tempfile::tempdir().expect("dir");
+    let part = |from: i64| (from..from + 700).map(|n| (T0 + n * 15_000, (n % 9) as f64 / 3.0)).collect::<Vec<_>>();
+    let xor2 = |on: bool| {
+        let o = options(dir.path());
+        Db::open(DbOptions { head: crate::config::HeadOptions { xor2: on, ..o.head }, ..o }).expect("open")
+    };
+    let mut want = part(0);
+    put(&xor2(false), AppendOptions::scrape(), 1, &part(0));
+    put(&xor2(true), AppendOptions::scrape(), 1, &part(700));
+    want.extend(part(700));
+    let db = xor2(false);
+    put(&db, AppendOptions::scrape(), 1, &part(1400));
+    want.extend(part(1400));
+    assert_eq!(read_all(&db, 1), want);
+    db.flush_head().expect("flush");
+    assert_eq!(read_all(&db, 1), want);
+}
+
+#[test]
 fn a_damaged_chunk_of_the_head_costs_itself() {
     let dir = tempfile::tempdir().expect("dir");
     let db = open(dir.path());

@@ -169,7 +169,7 @@ impl Head {
     }
 
     fn chunk_context(&self) -> ChunkContext<'_> {
-        ChunkContext { full: &self.full, range_ms: self.range_ms }
+        ChunkContext { full: &self.full, range_ms: self.range_ms, xor2: self.options.xor2 }
     }
 
     pub fn range_ms(&self) -> i64 {

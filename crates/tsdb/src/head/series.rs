@@ -9,6 +9,7 @@ use super::value::{Kind, Value};
 use crate::chunkenc::float_histogram::FloatHistogramAppender;
 use crate::chunkenc::histogram::{Appended, HistogramAppender};
 use crate::chunkenc::xor::XorAppender;
+use crate::chunkenc::xor2::Xor2Appender;
 use crate::chunkenc::{self, ChunkEncoding, MAX_XOR_CHUNK_BYTES, MIN_HISTOGRAM_SAMPLES, TARGET_HISTOGRAM_CHUNK_BYTES};
 use std::sync::Arc;
 use storage::{EncodedChunk, SeriesData};
@@ -24,6 +25,8 @@ pub struct ChunkContext<'a> {
     pub full: &'a HeadChunks,
     /// Length of a block of the head; no chunk crosses its borders.
     pub range_ms: i64,
+    /// New float chunks are XOR2.
+    pub xor2: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +40,7 @@ pub enum Open {
     #[default]
     None,
     Float(XorAppender),
+    Float2(Box<Xor2Appender>),
     Int(Box<HistogramAppender>),
     FloatHistogram(Box<FloatHistogramAppender>),
 }
@@ -46,6 +50,7 @@ impl Open {
         match self {
             Open::None => &[],
             Open::Float(a) => a.bytes(),
+            Open::Float2(a) => a.bytes(),
             Open::Int(a) => a.bytes(),
             Open::FloatHistogram(a) => a.bytes(),
         }
@@ -54,6 +59,7 @@ impl Open {
     pub fn encoding(&self) -> ChunkEncoding {
         match self {
             Open::None | Open::Float(_) => ChunkEncoding::Xor,
+            Open::Float2(_) => ChunkEncoding::Xor2,
             Open::Int(_) => ChunkEncoding::Histogram,
             Open::FloatHistogram(_) => ChunkEncoding::FloatHistogram,
         }
@@ -67,6 +73,7 @@ impl Open {
         match self {
             Open::None => 0,
             Open::Float(a) => a.capacity(),
+            Open::Float2(a) => a.capacity() + size_of::<Xor2Appender>(),
             Open::Int(a) => a.capacity() + size_of::<HistogramAppender>(),
             Open::FloatHistogram(a) => a.capacity() + size_of::<FloatHistogramAppender>(),
         }
@@ -129,6 +136,7 @@ impl Series {
     pub fn last(&self) -> Option<Value> {
         match &self.open {
             Open::Float(a) if !a.is_empty() => Some(Value::Float(a.last_v())),
+            Open::Float2(a) if !a.is_empty() => Some(Value::Float(a.last_v())),
             Open::Int(a) if !a.is_empty() => Some(Value::Int(a.last().into())),
             Open::FloatHistogram(a) if !a.is_empty() => Some(Value::FloatHistogram(a.last().into())),
             _ => None,
@@ -139,6 +147,7 @@ impl Series {
     pub fn last_is(&self, value: &Value) -> bool {
         match (&self.open, value) {
             (Open::Float(a), Value::Float(v)) => a.last_v().to_bits() == v.to_bits(),
+            (Open::Float2(a), Value::Float(v)) => a.last_v().to_bits() == v.to_bits(),
             (Open::Int(a), Value::Int(h)) => super::value::same_histogram(&a.last().to_float(), &h.to_float()),
             (Open::FloatHistogram(a), Value::FloatHistogram(h)) => super::value::same_histogram(&a.last(), h),
             // A stale marker of a histogram series arrives as a float.
@@ -150,25 +159,30 @@ impl Series {
     /// Appends a float sample that is newer than all in order. True when a chunk was begun.
     #[inline]
     pub fn append_float(&mut self, t_ms: i64, v: f64, ctx: ChunkContext<'_>) -> bool {
-        let begun = match &self.open {
-            Open::Float(a) if !a.is_empty() => {
-                let (n, len) = (a.len(), a.bytes().len());
-                if n == SAMPLES_PER_CHUNK / 4 {
-                    self.predict_end(4.0, ctx.range_ms);
-                }
-                self.is_due(t_ms) || n >= SAMPLES_PER_CHUNK * 2 || len > MAX_XOR_CHUNK_BYTES - MAX_SAMPLE_BYTES
-            }
-            _ => true,
+        let filled = match &self.open {
+            Open::Float(a) if !a.is_empty() => Some((a.len(), a.bytes().len())),
+            Open::Float2(a) if !a.is_empty() => Some((a.len(), a.bytes().len())),
+            _ => None,
         };
+        let begun = filled.is_none_or(|(n, len)| {
+            if n == SAMPLES_PER_CHUNK / 4 {
+                self.predict_end(4.0, ctx.range_ms);
+            }
+            self.is_due(t_ms) || n >= SAMPLES_PER_CHUNK * 2 || len > MAX_XOR_CHUNK_BYTES - MAX_SAMPLE_BYTES
+        });
         if begun {
             self.cut(ctx.full);
-            if !matches!(self.open, Open::Float(_)) {
-                self.open = Open::Float(XorAppender::new());
+            match (&self.open, ctx.xor2) {
+                (Open::Float(_), false) | (Open::Float2(_), true) => {}
+                (_, false) => self.open = Open::Float(XorAppender::new()),
+                (_, true) => self.open = Open::Float2(Box::new(Xor2Appender::new())),
             }
             self.begin(t_ms, ctx.range_ms);
         }
-        if let Open::Float(a) = &mut self.open {
-            a.append(t_ms, v);
+        match &mut self.open {
+            Open::Float2(a) => a.append(0, t_ms, v),
+            Open::Float(a) => a.append(t_ms, v),
+            _ => {}
         }
         self.newest_ms = t_ms;
         self.kind = Kind::Float;
@@ -282,6 +296,7 @@ impl Series {
         let bytes = match &mut self.open {
             Open::None => return,
             Open::Float(a) => a.take(),
+            Open::Float2(a) => a.take(),
             Open::Int(a) => a.take(),
             Open::FloatHistogram(a) => a.take(),
         };
