@@ -343,3 +343,14 @@ fn histogram_chunks_are_prometheus_chunks() {
         assert_eq!(got.iter().map(hex).collect::<Vec<_>>(), want, "{name}");
     }
 }
+
+/// The example of docs/formats/chunks.md.
+#[test]
+fn the_documented_chunk() {
+    let mut a = XorAppender::new();
+    for (i, v) in [1.0, 1.0, 2.0].into_iter().enumerate() {
+        a.append(1_700_000_000_000 + i as i64 * 15_000, v);
+    }
+    let hex: String = a.bytes().iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(hex, "000380a0abfef9623ff000000000000098753097ffc0");
+}

@@ -184,3 +184,18 @@ proptest! {
         }
     }
 }
+
+/// Written by promtool 3.5.3 from two samples; docs/formats/index.md explains its beginning. It still has label indexes.
+const FIXTURE: &str = "baaad700020000001600000006000131\
+0132085f5f6e616d655f5f0161016217df7b6400000000000000000000000000\
+0e0203040501 0180a0abfef9620008 12080e5b00 000000000000000000000000\
+0e0203040502 01d0afabfef962001e b15f5b9e";
+
+#[test]
+fn the_documented_index() {
+    let chunk = |t: i64, reference| vec![ChunkMeta { mint_ms: t, maxt_ms: t, reference }];
+    let series = |b: &str, t, r| (Labels::from_pairs([("__name__", "a"), ("b", b)]), chunk(t, r));
+    let bytes = written(&[series("1", 1_700_000_000_000, 8), series("2", 1_700_000_001_000, 0x1e)]);
+    let hex: String = bytes[..0x63].iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(hex, FIXTURE.replace(' ', ""));
+}
