@@ -63,6 +63,21 @@ pub fn push_pair(out: &mut Vec<u8>, name: &str, value: &str) {
     push_str(out, value);
 }
 
+/// The same for a name and a value that are known to be UTF-8, or will be checked before anybody reads them.
+#[inline]
+pub fn push_pair_bytes(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    for s in [name, value] {
+        match s.len() {
+            n @ 0..=254 => out.push(n as u8),
+            n => {
+                assert!(n <= MAX_LEN, "a label name or value is at most 16 MiB");
+                out.extend_from_slice(&[255, n as u8, (n >> 8) as u8, (n >> 16) as u8]);
+            }
+        }
+        out.extend_from_slice(s);
+    }
+}
+
 impl<'a> LabelsRef<'a> {
     /// Takes bytes that [`push_pair`] wrote in order of the names. Panics later, when read, if they are anything else.
     #[inline]
@@ -82,6 +97,22 @@ impl<'a> LabelsRef<'a> {
     /// Names and values in turn, as bytes: for those who copy or compare and need no text.
     pub fn strings(self) -> Strings<'a> {
         Strings { data: self.data, at: 0 }
+    }
+
+    /// The pairs as they are stored: the bytes of the name, and the whole pair in the layout of [`push_pair`]. For building keys without
+    /// looking at values.
+    pub fn encoded_pairs(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let data = self.data;
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            if at >= data.len() {
+                return None;
+            }
+            let from = at;
+            let (name, value_at) = read_bytes(data, at);
+            at = read_bytes(data, value_at).1;
+            Some((name, &data[from..at]))
+        })
     }
 
     pub fn is_empty(self) -> bool {
