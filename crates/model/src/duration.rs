@@ -84,7 +84,7 @@ pub fn format_ms(ms: i64) -> String {
     for (i, (unit, size)) in UNITS.iter().enumerate() {
         let size = *size as u64;
         let exact = i < 3; // y, w, d
-        if exact && rest % size != 0 {
+        if exact && !rest.is_multiple_of(size) {
             continue;
         }
         if rest >= size {

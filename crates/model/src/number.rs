@@ -26,7 +26,7 @@ pub fn write_g(out: &mut String, v: f64) {
         out.push('-');
     }
     let x = exp - 1;
-    if x < -4 || x >= 6 {
+    if !(-4..6).contains(&x) {
         push_exponent(out, &digits, x);
     } else {
         push_plain(out, &digits, exp);

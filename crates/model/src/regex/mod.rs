@@ -4,6 +4,7 @@
 //! whose time is linear in the text like Go's. Groups cost an engine of their own, built when they are first asked for.
 
 mod class;
+mod escape;
 mod expand;
 mod fast;
 mod parse;

@@ -2,7 +2,8 @@
 //! values here, so it is a word of its own.
 
 use super::ast::BinaryOp;
-use super::lex::{AfterHistogram, Lexed, Lexer, Mode, is_space, is_word_start, quote_char};
+use super::lex::{AfterHistogram, Lexed, Lexer, Mode, is_space, is_word_start};
+use super::lex_text::quote_char;
 use super::number::scan_number;
 use super::token::{Kind, histogram_key, keyword, reset_hint};
 

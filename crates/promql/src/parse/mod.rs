@@ -3,13 +3,16 @@
 //! [`parse_expr`] gives the tree of [`ast`]; it has been type-checked, so whoever reads it may rely on argument counts and types.
 
 pub mod ast;
+mod chain;
 mod check;
 mod error;
 pub mod functions;
 mod json;
 mod lex;
 mod lex_series;
+mod lex_text;
 mod number;
+mod operators;
 mod parser;
 mod parser_duration;
 mod parser_expr;
@@ -22,6 +25,7 @@ mod quoted;
 mod series;
 mod start_times;
 mod token;
+mod walk;
 
 pub use ast::{Expr, Span, ValueType};
 pub use error::{ParseError, ParseErrors};
