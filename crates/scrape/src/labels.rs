@@ -1,10 +1,11 @@
 //! Label work: from what discovery says to a target's labels, from what a page says to a stored series' labels.
 
 use crate::config::ScrapeConfig;
+use exposition::LabelBuf;
 use model::labels::quote;
 use model::name::{INSTANCE, JOB, METRIC_NAME, Scheme};
 use model::relabel;
-use model::{Labels, LabelsBuilder, LabelsRef};
+use model::{Labels, LabelsBuilder};
 
 pub const ADDRESS: &str = "__address__";
 pub const SCHEME: &str = "__scheme__";
@@ -122,12 +123,14 @@ pub struct SampleRules<'a> {
 
 impl SampleRules<'_> {
     /// The labels under which a sample is stored. None when the rules drop it.
-    pub fn apply(&self, exposed: LabelsRef<'_>) -> Option<Labels> {
+    pub fn apply(&self, page: &LabelBuf) -> Option<Labels> {
+        let exposed = page.as_ref();
         let mut b = exposed.to_labels().builder();
         let mut conflicts: Vec<(&str, &str)> = Vec::new();
         for (n, v) in self.target.iter() {
             match exposed.get(n) {
                 Some(_) if self.honor_labels => continue,
+                None if self.honor_labels && page.is_blank(n) => continue,
                 Some(theirs) => conflicts.push((n, theirs)),
                 None => {}
             }

@@ -53,12 +53,18 @@ fn discovered_labels_hold_the_jobs_settings() {
 fn sample_labels() {
     let check = |target: &[(&str, &str)], honor_labels, exposed: &[(&str, &str)], expect: &str| {
         let target = labels(target);
-        let got = SampleRules { target: &target, honor_labels, rules: &[] }.apply(labels(exposed).as_ref()).map(|l| l.to_string());
+        let mut page = LabelBuf::new();
+        exposed.iter().for_each(|(n, v)| page.push(n, v));
+        page.finish();
+        let got = SampleRules { target: &target, honor_labels, rules: &[] }.apply(&page).map(|l| l.to_string());
         assert_eq!(got.unwrap_or_default(), expect);
     };
     check(&[("job", "j")], false, &[("__name__", "m")], r#"{__name__="m", job="j"}"#);
     check(&[("job", "j")], false, &[("job", "x")], r#"{exported_job="x", job="j"}"#);
     check(&[("job", "j")], true, &[("job", "x")], r#"{job="x"}"#);
+    // A blank label on the page: none is wanted, where the page's labels are honoured.
+    check(&[("job", "j"), ("instance", "i")], true, &[("__name__", "m"), ("instance", "")], r#"{__name__="m", job="j"}"#);
+    check(&[("job", "j"), ("instance", "i")], false, &[("__name__", "m"), ("instance", "")], r#"{__name__="m", instance="i", job="j"}"#);
     check(&[("job", "j"), ("exported_job", "k")], false, &[("job", "x")], r#"{exported_exported_job="x", exported_job="k", job="j"}"#);
     check(
         &[("foo", "1"), ("exported_foo", "2")],

@@ -261,7 +261,7 @@ impl PageWriter<'_> {
             honor_labels: self.settings.config.honor_labels,
             rules: &self.settings.config.metric_relabel_configs,
         };
-        Ok(rules.apply(self.buf.as_ref()))
+        Ok(rules.apply(self.buf))
     }
 
     /// Counts a sample against the limit. True when it is one too many: the page is lost, but goes on being counted.

@@ -62,7 +62,7 @@ impl LabelBuf {
 
     /// Sorts and encodes what was pushed. Pairs with an empty value are left out. Of equal names the first stays, and [`LabelBuf::duplicate`]
     /// tells which it was.
-    pub(super) fn finish(&mut self) {
+    pub fn finish(&mut self) {
         let arena = std::mem::take(&mut self.arena);
         let text = |r: &Range<u32>| &arena[r.start as usize..r.end as usize];
         if !self.pairs.is_sorted_by(|a, b| text(&a.0) < text(&b.0)) {
@@ -86,6 +86,11 @@ impl LabelBuf {
     /// A label name that stood there twice.
     pub fn duplicate(&self) -> Option<&str> {
         self.duplicate.map(|i| self.text(&self.pairs[i as usize].0))
+    }
+
+    /// Was this label there with an empty value? It is no label of the series then, but says that none is wanted.
+    pub fn is_blank(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(n, v)| v.is_empty() && self.text(n) == name)
     }
 
     pub fn metric_name(&self) -> &str {
