@@ -42,7 +42,6 @@ pub struct Controller {
     pub load_options: LoadOptions,
     pub parse: promql::parse::ParseOptions,
     pub retention: FlagRetention,
-    pub agent: bool,
     pub fs: SharedFs,
     pub clock: SharedClock,
     pub metrics: ConfigMetrics,
@@ -80,7 +79,6 @@ impl Controller {
         let now = clock.now_ms();
         Controller {
             path,
-            agent: load_options.agent,
             load_options,
             parse,
             retention,

@@ -259,7 +259,7 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
         runtime: handle.clone(),
         dir: dir.join("uplink"),
         flush_deadline: millis(flags.duration_ms("storage.remote.flush-deadline").unwrap_or(60_000)),
-        connect: uplink::http_connect(http.clone()),
+        connect: uplink::http_connect(http.clone(), urls.external.split_once("://").map_or("", |(_, rest)| rest)),
     }));
     let receiver = flags.bool("web.enable-remote-write-receiver").then(|| receiver(flags, &features, &db, &registry, &clock, in_flight));
     if let Some(r) = &receiver {

@@ -4,7 +4,8 @@ mod global;
 mod sections;
 
 pub use global::GlobalConfig;
-pub use sections::{ExemplarsConfig, OtlpConfig, RemoteReadConfig, RetentionConfig, RuntimeConfig, StorageConfig, TracingConfig, TsdbConfig};
+pub use sections::{OtlpConfig, RetentionConfig, RuntimeConfig, StorageConfig, TracingConfig};
+use remote::config::RemoteReadConfig;
 
 use model::Labels;
 use model::labels::quote;

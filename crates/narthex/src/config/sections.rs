@@ -1,11 +1,9 @@
 //! Sections that belong to no other room: storage, runtime, tracing, remote_read, otlp.
 
-use client::HttpConfig;
-use model::Labels;
 use model::labels::quote;
 use model::name::Scheme;
 use std::collections::BTreeMap;
-use yaml::{Cx, Millis, Node, Size, Url};
+use yaml::{Cx, Millis, Node, Size};
 
 yaml::table! {
     #[derive(Clone, Debug, PartialEq)]
@@ -143,40 +141,6 @@ impl TracingConfig {
         }
         if !matches!(self.compression.as_str(), "" | "gzip") {
             return Err(format!("invalid compression type {} provided, valid options: gzip", self.compression));
-        }
-        Ok(())
-    }
-}
-
-yaml::table! {
-    #[derive(Clone, Debug, PartialEq)]
-    pub struct RemoteReadConfig as "config.plain" check(RemoteReadConfig::check) {
-        pub url: Option<Url>;
-        pub remote_timeout: Millis = Millis::from_mins(1);
-        pub chunked_read_limit: u64 = 50_000_000;
-        pub headers: BTreeMap<String, String>;
-        pub read_recent: bool;
-        pub name: String;
-        pub http: HttpConfig => inline;
-        pub required_matchers: Labels;
-        pub filter_external_labels: bool = true => always;
-    }
-}
-
-impl RemoteReadConfig {
-    fn check(&mut self) -> Result<(), String> {
-        if self.url.as_ref().is_none_or(Url::is_empty) {
-            return Err("url for remote_read is empty".to_string());
-        }
-        for name in self.headers.keys() {
-            let lower = name.to_ascii_lowercase();
-            if lower == "authorization" {
-                return Err("authorization header must be changed via the basic_auth, authorization, oauth2, sigv4, azuread or google_iam parameter"
-                    .to_string());
-            }
-            if RESERVED_HEADERS.contains(&lower.as_str()) {
-                return Err(format!("{name} is a reserved header. It must not be changed"));
-            }
         }
         Ok(())
     }

@@ -89,10 +89,6 @@ impl Flags {
         }
     }
 
-    pub fn was_given(&self, name: &str) -> bool {
-        self.given.contains(&name)
-    }
-
     pub fn list(&self, name: &str) -> &[String] {
         self.values.get(name).expect("only flags of the table are asked for")
     }

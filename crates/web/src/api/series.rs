@@ -6,7 +6,7 @@ use super::envelope::{ApiError, ApiResult, ErrorKind, Success};
 use crate::json::Json;
 use crate::server::Req;
 use model::{Labels, Matcher};
-use storage::{LabelHints, Queryable, SelectHints, Warnings};
+use storage::{LabelHints, SelectHints, Warnings};
 
 const TRUNCATED: &str = "results truncated due to limit";
 
