@@ -69,7 +69,10 @@ pub fn evaluate<'p>(ex: &Exec<'_>, a: &'p Aggregate, grid: Grid) -> Result<Strea
         Some(p) => scalar(ex, p, grid)?,
         None => Scalar::Same(0.0),
     };
-    let stream = vector(ex, &a.input, grid)?;
+    let mut stream = vector(ex, &a.input, grid)?;
+    if matches!(a.op, Topk | Bottomk | Limitk | LimitRatio) || a.grouping.iter().any(|n| n == METRIC_NAME) {
+        stream.take_names_off();
+    }
     let groups = Groups::new(&stream, a);
     match a.op {
         Topk | Bottomk | Limitk | LimitRatio => topk::evaluate(ex, a, &param, stream, &groups, grid),
@@ -138,9 +141,11 @@ fn fold<'p>(ex: &Exec<'_>, a: &Aggregate, stream: Stream<'p>, groups: Groups, gr
         span: a.input_span,
         notes: Annotations::default(),
     };
+    let nameless = stream.has_pending_names();
     stream.for_each(ex, &mut |i, row| {
         let item = &stream.items[i];
-        f.take(groups.of[i], row.view(), &item.meta.labels);
+        let name = if nameless { "" } else { item.meta.labels.metric_name() };
+        f.take(groups.of[i], row.view(), name);
         Ok(())
     })?;
     let matrix = f.finish(ex, groups.metas, grid, charge)?;
@@ -148,7 +153,7 @@ fn fold<'p>(ex: &Exec<'_>, a: &Aggregate, stream: Stream<'p>, groups: Groups, gr
 }
 
 impl Fold {
-    fn take(&mut self, g: u32, row: RowRef<'_>, labels: &Labels) {
+    fn take(&mut self, g: u32, row: RowRef<'_>, name: &str) {
         use AggregateOp::*;
         let (at, word) = (g as usize * self.n, g as usize * self.words);
         if bits::any(row.valid) {
@@ -175,13 +180,13 @@ impl Fold {
                     self.a[at + k] = if self.op == Count { self.a[at + k] + 1.0 } else { 1.0 };
                     bits::set(&mut self.valid[word..word + self.words], k);
                 }
-                Sum | Avg => self.take_hist(g, k, h, labels),
+                Sum | Avg => self.take_hist(g, k, h, name),
                 _ => self.notes.add(Note::HistogramIgnoredIn(self.op.as_str()), "", self.span),
             }
         }
     }
 
-    fn take_hist(&mut self, g: u32, k: usize, h: &Arc<FloatHistogram>, labels: &Labels) {
+    fn take_hist(&mut self, g: u32, k: usize, h: &Arc<FloatHistogram>, name: &str) {
         let float_came_first = bits::get(&self.valid[g as usize * self.words..], k);
         let new = || {
             let sum = if float_came_first {
@@ -218,7 +223,7 @@ impl Fold {
         match merged {
             Err(_) => {
                 fold.incompatible = true;
-                self.notes.add(Note::MixedExponentialCustom, labels.metric_name(), self.span);
+                self.notes.add(Note::MixedExponentialCustom, name, self.span);
             }
             Ok(true) => self.notes.add(Note::BoundsReconciled(HistOp::Aggregation), "", self.span),
             Ok(false) => {}
@@ -406,7 +411,8 @@ fn count_values<'p>(ex: &Exec<'_>, a: &Aggregate, label: &str, grid: Grid) -> Re
     if !a.without {
         grouping.push(label.to_string());
     }
-    let stream = vector(ex, &a.input, grid)?;
+    let mut stream = vector(ex, &a.input, grid)?;
+    stream.take_names_off();
     let mut place: HashMap<Labels, usize, foldhash::fast::RandomState> = HashMap::default();
     let mut rows: Vec<(Labels, Row)> = Vec::new();
     let mut charge = ex.budget.charge();

@@ -134,7 +134,7 @@ pub fn evaluate<'p>(ex: &Exec<'_>, b: &'p Binary, grid: Grid) -> Result<Stream<'
     let drop_name_now = b.return_bool && !ex.switches.delayed_names;
     let join = Join { op: b.op, swapped, return_bool: b.return_bool, span: b.span, matching, drop_name_now };
     let mut signatures = Signatures::new(matching);
-    let (mut many_sig, mut one_sig) = (signatures.of(&many), signatures.of(&one));
+    let (mut many_sig, mut one_sig) = (signatures.of(&mut many), signatures.of(&mut one));
     let count = signatures.len();
     let filled = matching.fill_left.is_some() || matching.fill_right.is_some();
     let repeated = |signature: &[u32]| {

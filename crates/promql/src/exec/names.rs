@@ -2,7 +2,6 @@
 
 use hashbrown::HashSet;
 use model::Labels;
-use model::labels::push_pair;
 use model::name::METRIC_NAME;
 
 /// Labels that tell what kind of metric a series is; they go when a value no longer is of that metric.
@@ -18,9 +17,9 @@ pub fn without_schema(labels: &Labels) -> Labels {
 /// The labels with these names (sorted), or all but them, encoded as a key.
 pub fn key_of(labels: &Labels, names: &[String], keep: bool, out: &mut Vec<u8>) {
     out.clear();
-    for (n, v) in labels.iter() {
-        if names.iter().any(|x| x == n) == keep {
-            push_pair(out, n, v);
+    for (name, pair) in labels.as_ref().encoded_pairs() {
+        if names.iter().any(|x| x.as_bytes() == name) == keep {
+            out.extend_from_slice(pair);
         }
     }
 }

@@ -27,7 +27,8 @@ impl Signatures {
     }
 
     /// The signature of every series, new ones numbered as they come.
-    pub fn of(&mut self, stream: &Stream<'_>) -> Vec<u32> {
+    pub fn of(&mut self, stream: &mut Stream<'_>) -> Vec<u32> {
+        stream.take_names_off();
         let mut key = Vec::new();
         stream
             .items
@@ -93,7 +94,7 @@ pub fn evaluate<'p>(ex: &Exec<'_>, b: &'p Binary, grid: Grid) -> Result<Stream<'
     let matching = b.matching.clone().unwrap_or_default();
     let (mut lhs, mut rhs) = (vector(ex, &b.lhs, grid)?, vector(ex, &b.rhs, grid)?);
     let mut signatures = Signatures::new(&matching);
-    let (mut left, mut right) = (signatures.of(&lhs), signatures.of(&rhs));
+    let (mut left, mut right) = (signatures.of(&mut lhs), signatures.of(&mut rhs));
     let count = signatures.len();
     let in_left = members(&left, count);
     if b.op != BinaryOp::Or {

@@ -88,6 +88,8 @@ pub struct Stream<'p> {
     pub items: Vec<Item>,
     pub source: Source<'p>,
     maps: Vec<Map<'p>>,
+    /// Labels still have the metric name that they no longer should have: taken off when somebody looks, as most only look at others.
+    name_pending: bool,
 }
 
 /// Series that one thread takes at a time.
@@ -98,17 +100,17 @@ const LEAST_PER_SERIES: usize = 100;
 impl<'p> Stream<'p> {
     pub fn new(grid: Grid, labels: Vec<Labels>, source: Source<'p>) -> Self {
         let items = labels.into_iter().enumerate().map(|(i, labels)| Item { meta: Meta { labels, drop_name: false }, src: i as u32 }).collect();
-        Stream { grid, items, source, maps: Vec::new() }
+        Stream { grid, items, source, maps: Vec::new(), name_pending: false }
     }
 
     pub fn from_matrix(matrix: Matrix, grid: Grid) -> Self {
         let items = matrix.metas().iter().enumerate().map(|(i, m)| Item { meta: m.clone(), src: i as u32 }).collect();
-        Stream { grid, items, source: Source::Matrix(matrix), maps: Vec::new() }
+        Stream { grid, items, source: Source::Matrix(matrix), maps: Vec::new(), name_pending: false }
     }
 
     pub fn repeat(matrix: Matrix, grid: Grid) -> Self {
         let items = matrix.metas().iter().enumerate().map(|(i, m)| Item { meta: m.clone(), src: i as u32 }).collect();
-        Stream { grid, items, source: Source::Repeat(matrix), maps: Vec::new() }
+        Stream { grid, items, source: Source::Repeat(matrix), maps: Vec::new(), name_pending: false }
     }
 
     pub fn single(grid: Grid, meta: Meta, row: &Row) -> Self {
@@ -145,17 +147,31 @@ impl<'p> Stream<'p> {
             let labels = &item.meta.labels;
             let own = labels.get("__name__").unwrap_or("");
             one_name &= !labels.has("__type__") && !labels.has("__unit__") && name.get_or_insert_with(|| own.to_string()) == own;
-            item.meta.labels = names::without_schema(labels);
             item.meta.drop_name = true;
         }
+        self.name_pending = true;
         if one_name {
             return Ok(self);
         }
+        self.take_names_off();
         self.settle(ex, duplicates)
+    }
+
+    /// Labels as they should be. To be called before labels other than those of a group are looked at.
+    pub fn take_names_off(&mut self) {
+        if std::mem::take(&mut self.name_pending) {
+            self.items.iter_mut().for_each(|i| i.meta.labels = names::without_schema(&i.meta.labels));
+        }
+    }
+
+    /// Is the metric name of these labels only still there?
+    pub fn has_pending_names(&self) -> bool {
+        self.name_pending
     }
 
     /// Changes labels.
     pub fn rename(mut self, ex: &Exec<'_>, duplicates: Duplicates, mut change: impl FnMut(&mut Meta)) -> Result<Self, QueryError> {
+        self.take_names_off();
         self.items.iter_mut().for_each(|i| change(&mut i.meta));
         self.settle(ex, duplicates)
     }
@@ -265,7 +281,8 @@ impl<'p> Stream<'p> {
     }
 
     /// Computes everything.
-    pub fn collect(self, ex: &Exec<'_>) -> Result<Matrix, QueryError> {
+    pub fn collect(mut self, ex: &Exec<'_>) -> Result<Matrix, QueryError> {
+        self.take_names_off();
         let untouched = self.maps.is_empty() && self.items.iter().enumerate().all(|(i, item)| item.src as usize == i);
         if untouched && matches!(&self.source, Source::Matrix(m) if m.len() == self.items.len()) {
             return Ok(self.into_matrix());

@@ -63,22 +63,47 @@ fn rates(source: &RangeSource<'_>, t: &[i64], v: &[f64], grid: Grid, scratch: &m
         resets.extend((1..v.len()).filter(|i| v[*i] < v[*i - 1]).map(|i| i as u32));
     }
     let mut first_reset = 0;
+    // Scrapes come in a beat: mostly the samples lie in the window as they did in the one before, and then so do all factors.
+    let mut beat = Beat::default();
     windows(source, t, grid, |k, from, to, end| {
         if to - from < 2 {
             return;
         }
         let last = to - 1;
-        let mut result = v[last] - v[from];
-        while first_reset < resets.len() && resets[first_reset] as usize <= from {
-            first_reset += 1;
+        let first = v[from];
+        let mut result = v[last] - first;
+        if !resets.is_empty() {
+            while first_reset < resets.len() && resets[first_reset] as usize <= from {
+                first_reset += 1;
+            }
+            for i in resets[first_reset..].iter().map(|i| *i as usize).take_while(|i| *i <= last) {
+                result += v[i - 1];
+            }
         }
-        for i in resets[first_reset..].iter().map(|i| *i as usize).take_while(|i| *i <= last) {
-            result += v[i - 1];
+        let shape = (last - from, t[last] - t[from], t[from] - (end - range));
+        if beat.shape != shape {
+            let mut span = Sampled::of(end - range, end, t[from], t[last], last - from);
+            span.extrapolate_left(None);
+            beat = Beat { shape, factor: span.factor(is_rate, range) };
+        }
+        // A counter that was already higher than it rose since was zero long before the window.
+        let far_from_zero = first >= result && shape.0 > 1;
+        if !is_counter || far_from_zero || !(result > 0.0 && first >= 0.0) {
+            row.set(k, result * beat.factor);
+            return;
         }
         let mut span = Sampled::of(end - range, end, t[from], t[last], last - from);
-        span.extrapolate_left(is_counter.then(|| (result > 0.0 && v[from] >= 0.0).then(|| v[from] / result)));
+        span.extrapolate_left(Some(Some(first / result)));
         row.set(k, result * span.factor(is_rate, range));
     })
+}
+
+/// How samples lie in a window (gaps, distance of first and last, distance of the first from the start), and what the increase is then
+/// multiplied by.
+#[derive(Default)]
+struct Beat {
+    shape: (usize, i64, i64),
+    factor: f64,
 }
 
 fn last_two(source: &RangeSource<'_>, t: &[i64], v: &[f64], grid: Grid, row: &mut Row) -> u64 {

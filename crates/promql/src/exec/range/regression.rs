@@ -2,7 +2,6 @@
 
 use super::{Env, Out, Window};
 use crate::annotations::Note;
-use model::histogram::kahan;
 
 /// Slope and value at `at_ms` of the line with the least squares. A constant is exactly constant.
 fn line(w: &Window<'_>, at_ms: i64) -> (f64, f64) {
@@ -11,17 +10,26 @@ fn line(w: &Window<'_>, at_ms: i64) -> (f64, f64) {
         return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
     }
     let n = w.v.len() as f64;
-    let (mut x1, mut y1, mut xy, mut x2) = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0));
+    let (mut sums, mut c) = ([0.0; 4], [0.0; 4]);
     for (t, y) in w.t.iter().zip(w.v) {
         let x = (t - at_ms) as f64 / 1e3;
-        x1 = kahan::add(x, x1.0, x1.1);
-        y1 = kahan::add(*y, y1.0, y1.1);
-        xy = kahan::add(x * y, xy.0, xy.1);
-        x2 = kahan::add(x * x, x2.0, x2.1);
+        add_four([x, *y, x * y, x * x], &mut sums, &mut c);
     }
-    let (x1, y1, xy, x2) = (x1.0 + x1.1, y1.0 + y1.1, xy.0 + xy.1, x2.0 + x2.1);
+    let [x1, y1, xy, x2] = std::array::from_fn(|i| sums[i] + c[i]);
     let slope = (xy - x1 * y1 / n) / (x2 - x1 * x1 / n);
     (slope, y1 / n - slope * x1 / n)
+}
+
+/// Four compensated additions at once, without branches.
+#[inline(always)]
+fn add_four(inc: [f64; 4], sums: &mut [f64; 4], c: &mut [f64; 4]) {
+    for i in 0..4 {
+        let t = sums[i] + inc[i];
+        let (big, small) = if sums[i].abs() >= inc[i].abs() { (sums[i], inc[i]) } else { (inc[i], sums[i]) };
+        let next = c[i] + ((big - t) + small);
+        c[i] = if t.is_infinite() { 0.0 } else { next };
+        sums[i] = t;
+    }
 }
 
 /// At least two floats; histograms beside floats are told.
