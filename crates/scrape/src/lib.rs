@@ -10,6 +10,7 @@
 //! The core ([`core`], [`page`], [`cache`]) is synchronous and is given pages and times; the shell around it (`runner`, `pool`, [`manager`])
 //! is asynchronous.
 
+mod buckets;
 pub mod cache;
 pub mod config;
 pub mod core;
@@ -29,10 +30,12 @@ pub mod target;
 #[cfg(test)]
 mod testing;
 pub mod url;
+pub mod view;
 
 pub use config::{GlobalScrapeConfig, ScrapeConfig};
 pub use deps::Deps;
-pub use manager::{DroppedView, Error, ScrapeManager, TargetMetadata, TargetView};
+pub use manager::{Error, ScrapeManager};
 pub use protocol::ScrapeProtocol;
 pub use settings::Features;
 pub use target::{Health, LastScrape, Target};
+pub use view::{DroppedView, TargetMetadata, TargetView};

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use stdx::clock::SystemClock;
 use stdx::fs::RealFs;
+use stdx::metrics::{Registry, Value};
 
 /// Serves a page with a counter that rises by one with each scrape. Remembers the last request's head.
 struct PageServer {

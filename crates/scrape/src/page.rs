@@ -3,15 +3,15 @@
 //! A page is stored whole or not at all: a fault in it, or a limit it breaks, takes all of its samples with it, and the target's series end there.
 //! Only what the storage refuses sample by sample (late, doubled, far in the future) is left out and counted.
 
+use crate::buckets::{Fitted, fitted, sample_of};
 use crate::cache::{Id, Line, SeriesCache};
 use crate::labels::{self, SampleRules};
 use crate::metadata::{Said, is_part_of};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::target::Target;
-use exposition::{Entry, HistogramRef, LabelBuf, Parser};
-use model::histogram::MIN_EXPONENTIAL_SCHEMA;
-use model::{FloatHistogram, Histogram, Metadata};
+use exposition::{Entry, LabelBuf, Parser};
+use model::Metadata;
 use storage::{AppendError, Appender, HistogramSample, SeriesRef};
 
 /// A sample further ahead of now than this is refused.
@@ -415,55 +415,6 @@ impl PageWriter<'_> {
         }
         if r.exemplars > 0 {
             tracing::warn!(target = target, num_dropped = r.exemplars, "error on ingesting out-of-order exemplars");
-        }
-    }
-}
-
-fn sample_of(h: HistogramRef<'_>) -> HistogramSample<'_> {
-    match h {
-        HistogramRef::Int(h) => HistogramSample::Int(h),
-        HistogramRef::Float(h) => HistogramSample::Float(h),
-    }
-}
-
-/// A histogram within the limits.
-enum Fitted {
-    AsIs,
-    Int(Box<Histogram>),
-    Float(Box<FloatHistogram>),
-    TooMany,
-}
-
-/// Coarser buckets until the limits are kept: at most so many (0 for any number), no finer than that schema.
-fn fitted(h: HistogramRef<'_>, (limit, max_schema): (u64, i32)) -> Fitted {
-    macro_rules! fit {
-        ($h:ident, $bucket_count:ident, $wrap:path) => {{
-            let exponential = !$h.uses_custom_buckets();
-            let too_many = |h: &_| limit > 0 && $bucket_count(h) > limit;
-            let too_fine = exponential && $h.schema > max_schema;
-            if !too_fine && !too_many($h) {
-                return Fitted::AsIs;
-            }
-            let mut out = $h.clone();
-            if too_fine && out.reduce_resolution(max_schema).is_err() {
-                return Fitted::AsIs;
-            }
-            while too_many(&out) {
-                if !exponential || out.schema <= MIN_EXPONENTIAL_SCHEMA || out.reduce_resolution(out.schema - 1).is_err() {
-                    return Fitted::TooMany;
-                }
-            }
-            $wrap(Box::new(out))
-        }};
-    }
-    match h {
-        HistogramRef::Int(h) => {
-            let bucket_count = |h: &Histogram| (h.positive_deltas.len() + h.negative_deltas.len()) as u64;
-            fit!(h, bucket_count, Fitted::Int)
-        }
-        HistogramRef::Float(h) => {
-            let bucket_count = |h: &FloatHistogram| (h.positive_buckets.len() + h.negative_buckets.len()) as u64;
-            fit!(h, bucket_count, Fitted::Float)
         }
     }
 }
