@@ -27,6 +27,14 @@ impl BlockSelection {
         let tombstones = block.tombstones();
         let (mut refs, warning) = block.references(matchers)?;
         let mut warnings: Warnings = warning.into_iter().collect();
+        let meta = block.meta();
+        if tombstones.is_empty() && start_ms <= meta.min_time_ms && meta.max_time_ms <= end_ms.saturating_add(1) {
+            // Every series of the block has samples in its time.
+            if limit > 0 {
+                refs.truncate(limit);
+            }
+            return Ok(BlockSelection { block, tombstones, refs, warnings: Mutex::new(warnings) });
+        }
         let mut chunks = Vec::new();
         let mut kept = 0;
         refs.retain(|r| {

@@ -42,7 +42,7 @@ pub fn label_values(block: &Block, name: &str, matchers: &[Matcher], limit: usiz
     block.index().each_value(name, "", |v, offset| {
         if fits(v) {
             match block.index().postings_at(offset) {
-                Ok(list) if meets(&list, &wanted) => out.push(v.to_string()),
+                Ok(list) if list.meets(&wanted) => out.push(v.to_string()),
                 Ok(_) => {}
                 Err(e) => failed = Some(e),
             }
@@ -50,12 +50,6 @@ pub fn label_values(block: &Block, name: &str, matchers: &[Matcher], limit: usiz
         if failed.is_some() || full(&out) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     failed.map_or(Ok(out), Err)
-}
-
-/// Is any reference in both?
-fn meets(a: &PostingList<'_>, b: &PostingList<'_>) -> bool {
-    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
-    (0..short.len()).any(|i| long.contains(short.get(i)))
 }
 
 /// Label names, sorted, of series that fit all matchers.

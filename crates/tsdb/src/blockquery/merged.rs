@@ -24,16 +24,21 @@ impl Part {
         }
     }
 
-    fn labels_into(&self, i: usize, out: &mut Vec<u8>) {
+    /// Puts the labels of the first series from `i` on whose labels can be read into `out`; returns its number.
+    fn labels_from(&self, mut i: usize, out: &mut Vec<u8>) -> usize {
         match self {
             Part::Block(s) => {
-                s.labels_into(i, out);
+                while i < s.len() && !s.labels_into(i, out) {
+                    i += 1;
+                }
             }
-            Part::Other(s) => {
+            Part::Other(s) if i < s.len() => {
                 out.clear();
                 out.extend_from_slice(s.labels(i).as_ref().encoded());
             }
+            Part::Other(_) => {}
         }
+        i
     }
 }
 
@@ -64,9 +69,7 @@ impl MergedSelection {
         let mut heads: Vec<Head> = Vec::with_capacity(out.parts.len());
         for p in &out.parts {
             let mut h = Head { at: 0, len: p.selection().len(), labels: Vec::new() };
-            if h.len > 0 {
-                p.labels_into(0, &mut h.labels);
-            }
+            h.at = p.labels_from(0, &mut h.labels);
             heads.push(h);
         }
         let mut least: Vec<usize> = Vec::with_capacity(heads.len());
@@ -96,10 +99,7 @@ impl MergedSelection {
             for i in &least {
                 let h = &mut heads[*i];
                 out.places.push((*i as u32, h.at as u32));
-                h.at += 1;
-                if h.at < h.len {
-                    out.parts[*i].labels_into(h.at, &mut h.labels);
-                }
+                h.at = out.parts[*i].labels_from(h.at + 1, &mut h.labels);
             }
             out.place_ends.push(out.places.len());
         }

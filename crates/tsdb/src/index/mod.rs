@@ -1,6 +1,6 @@
 //! A block's index: which series it has, where their chunks are, and which series have which label. Format in docs/formats/index.md.
 //!
-//! [`reader`] reads versions 1 to 3 from a mapped file and keeps little in memory: an offset for every eighth symbol and every 16th label pair.
+//! [`reader`] reads versions 1 to 3 from a mapped file and keeps little in memory: an offset for every fourth symbol and every 16th label pair.
 //! [`writer`] writes version 2 as Prometheus lays it out. [`postings`] are the sorted series references of a label pair and their set
 //! operations; [`select`] turns matchers into references.
 

@@ -80,9 +80,18 @@ impl PostingList<'_> {
         low
     }
 
-    pub fn contains(&self, reference: u32) -> bool {
-        let i = self.seek(0, reference);
-        i < self.len() && self.get(i) == reference
+    /// Is any reference in both?
+    pub fn meets(&self, other: &PostingList<'_>) -> bool {
+        let (mut i, mut j) = (0, 0);
+        while i < self.len() && j < other.len() {
+            let (a, b) = (self.get(i), other.get(j));
+            match a.cmp(&b) {
+                Ordering::Equal => return true,
+                Ordering::Less => i = self.seek(i, b),
+                Ordering::Greater => j = other.seek(j, a),
+            }
+        }
+        false
     }
 }
 

@@ -9,7 +9,7 @@ use super::postings::PostingList;
 use super::symbols::Symbols;
 use super::{ChunkMeta, HEADER_LEN, MAGIC, SERIES_ALIGN, Toc};
 use crate::block::error::BlockError;
-use model::labels::push_pair;
+use model::labels::push_pair_bytes;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use stdx::fs::Mapped;
@@ -32,6 +32,8 @@ pub struct IndexReader {
     stride: u32,
     /// Where the content of the table begins.
     table: usize,
+    /// Symbols of the label names and where their text is, sorted: every series names some of these few.
+    name_symbols: Vec<(u32, u32, u32)>,
 }
 
 struct Name {
@@ -80,7 +82,15 @@ impl IndexReader {
             n.at += table;
         }
         let stride = if version == 1 { 1 } else { STRIDE };
-        Ok(IndexReader { path: path.to_path_buf(), version, toc, symbols, names, samples, stride, table, file })
+        let mut name_symbols = Vec::with_capacity(names.len());
+        for n in &names {
+            let text = std::str::from_utf8(&file[n.at..n.at + n.len]).map_err(|_| corrupt("a label name is not utf-8"))?;
+            if let (Some(symbol), Ok(at)) = (symbols.find(&file, text), u32::try_from(n.at)) {
+                name_symbols.push((symbol, at, n.len as u32));
+            }
+        }
+        name_symbols.sort_unstable();
+        Ok(IndexReader { path: path.to_path_buf(), version, toc, symbols, names, samples, stride, table, name_symbols, file })
     }
 
     pub fn version(&self) -> u8 {
@@ -101,7 +111,7 @@ impl IndexReader {
 
     /// Bytes of memory that the look-up tables take.
     pub fn memory_bytes(&self) -> usize {
-        self.symbols.size_bytes() + self.samples.len() * 4 + self.names.len() * size_of::<Name>()
+        self.symbols.size_bytes() + self.samples.len() * 4 + self.names.len() * (size_of::<Name>() + size_of::<(u32, u32, u32)>())
     }
 
     /// Every string of the index, sorted.
@@ -205,14 +215,25 @@ impl IndexReader {
             return None;
         }
         for _ in 0..n {
-            let name = self.symbols.get(&self.file, u32::try_from(c.uvarint()?).ok()?)?;
-            let value = self.symbols.get(&self.file, u32::try_from(c.uvarint()?).ok()?)?;
+            let name = self.name_of(u32::try_from(c.uvarint()?).ok()?)?;
+            let value = self.symbols.bytes(&self.file, u32::try_from(c.uvarint()?).ok()?)?;
             if name.len() > model::labels::MAX_LEN || value.len() > model::labels::MAX_LEN {
                 return None;
             }
-            push_pair(out, name, value);
+            push_pair_bytes(out, name, value);
         }
         Some(())
+    }
+
+    #[inline]
+    fn name_of(&self, symbol: u32) -> Option<&[u8]> {
+        match self.name_symbols.binary_search_by_key(&symbol, |n| n.0) {
+            Ok(i) => {
+                let (_, at, len) = self.name_symbols[i];
+                self.file.get(at as usize..at as usize + len as usize)
+            }
+            Err(_) => self.symbols.bytes(&self.file, symbol),
+        }
     }
 
     fn name_bytes(&self, n: &Name) -> &[u8] {

@@ -2,8 +2,8 @@
 
 use super::cursor::Cursor;
 
-/// An offset is kept for every so manieth symbol; a look-up walks over half of them on average.
-const STRIDE: usize = 8;
+/// An offset is kept for every so manieth symbol; a look-up walks over half as many on average.
+const STRIDE: usize = 4;
 
 pub struct Symbols {
     /// Of the section in the file.
@@ -16,7 +16,7 @@ pub struct Symbols {
 }
 
 impl Symbols {
-    /// Checks the section and walks it once.
+    /// Checks the section and that all of it is UTF-8, walking it once.
     pub fn open(file: &[u8], start: u64, version: u8) -> Option<Symbols> {
         let content = Cursor::section(file, start)?;
         let mut c = Cursor::new(content);
@@ -26,7 +26,7 @@ impl Symbols {
             if i % STRIDE == 0 {
                 offsets.push(c.pos() as u32);
             }
-            c.bytes()?;
+            c.str()?;
         }
         Some(Symbols { start: start as usize + 4, offsets, count, by_offset: version == 1 })
     }
@@ -40,10 +40,15 @@ impl Symbols {
         self.offsets.len() * 4
     }
 
-    #[inline]
     pub fn get<'a>(&self, file: &'a [u8], symbol: u32) -> Option<&'a str> {
+        self.bytes(file, symbol).and_then(|b| std::str::from_utf8(b).ok())
+    }
+
+    /// The symbol's text, which was checked when the table was opened (in version 1, where a symbol is any offset, it is checked now).
+    #[inline]
+    pub fn bytes<'a>(&self, file: &'a [u8], symbol: u32) -> Option<&'a [u8]> {
         if self.by_offset {
-            return Cursor::at(file, symbol as usize).str();
+            return Cursor::at(file, symbol as usize).str().map(str::as_bytes);
         }
         let offset = *self.offsets.get(symbol as usize / STRIDE)?;
         if symbol >= self.count {
@@ -53,7 +58,7 @@ impl Symbols {
         for _ in 0..symbol as usize % STRIDE {
             c.bytes()?;
         }
-        c.str()
+        c.bytes()
     }
 
     /// The number of a string; None when no series has it.
