@@ -6,8 +6,8 @@ use storage::AppendError;
 /// So many refused series are named in an answer; the others are counted.
 const NAMED_REFUSALS: usize = 10;
 /// When to come again after an overload, and after a storage that takes nothing.
-pub(super) const RETRY_SOON_SECONDS: u64 = 1;
-pub(super) const RETRY_LATER_SECONDS: u64 = 5;
+pub(crate) const RETRY_SOON_SECONDS: u64 = 1;
+pub(crate) const RETRY_LATER_SECONDS: u64 = 5;
 
 /// One answer, ready for the HTTP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Written {
 }
 
 impl Answer {
-    pub(super) fn new(status: u16, text: &str) -> Self {
+    pub(crate) fn new(status: u16, text: &str) -> Self {
         let mut headers = vec![(FEATURE_HEADER, FEATURE_LATE_SAMPLES.to_string())];
         let mut body = text.to_string();
         if !body.is_empty() {
@@ -39,7 +39,7 @@ impl Answer {
         Answer { status, headers, body }
     }
 
-    pub(super) fn retry(status: u16, text: &str, after_seconds: u64) -> Self {
+    pub(crate) fn retry(status: u16, text: &str, after_seconds: u64) -> Self {
         let mut a = Self::new(status, text);
         a.headers.push(("Retry-After", after_seconds.to_string()));
         a
@@ -57,7 +57,7 @@ impl Answer {
 }
 
 /// Why samples were refused, as a label value of the metric.
-pub(super) fn reason(e: &AppendError) -> &'static str {
+pub(crate) fn reason(e: &AppendError) -> &'static str {
     match e {
         AppendError::OutOfOrder => "out_of_order",
         AppendError::DuplicateTimestamp => "duplicate_timestamp",
@@ -75,7 +75,7 @@ pub(super) fn reason(e: &AppendError) -> &'static str {
 
 /// What was refused in one request: the first few by name, all by number.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(crate) struct Refusals {
     lines: Vec<String>,
     unnamed: u64,
     pub samples: u64,

@@ -14,18 +14,19 @@
 mod answer;
 mod flight;
 #[cfg(test)]
-mod memory_store;
+pub(crate) mod memory_store;
 pub mod merge;
 mod metrics;
 mod negotiate;
 mod walk;
 
 pub use answer::{Answer, Written};
+pub(crate) use answer::{RETRY_LATER_SECONDS, Refusals, reason};
 
 use crate::ledger::{Arrival, Ledger};
 use crate::wire::body::{self, ContentEncoding, MAX_DECODED_BYTES};
 use crate::wire::{Version, WireError};
-use answer::{RETRY_LATER_SECONDS, RETRY_SOON_SECONDS};
+use answer::RETRY_SOON_SECONDS;
 use merge::Merger;
 use metrics::Metrics;
 use parking_lot::Mutex;
