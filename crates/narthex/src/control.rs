@@ -1,6 +1,7 @@
 //! The configuration in force, and how another one takes its place: everything is read and checked first; only then anything changes.
 
 use crate::config::{self, LoadOptions, Loaded, RetentionConfig};
+use crate::features::Features;
 use crate::metrics::ConfigMetrics;
 use crate::queries::QueryLogFile;
 use parking_lot::{Mutex, RwLock};
@@ -48,6 +49,7 @@ pub struct Controller {
     pub shutdown: Shutdown,
     pub notifications: Arc<Notifications>,
     pub started_ms: i64,
+    start_zeros: bool,
     pub rooms: std::sync::OnceLock<Rooms>,
     state: RwLock<State>,
     /// One reload at a time.
@@ -67,7 +69,7 @@ impl Controller {
     pub fn new(
         path: PathBuf,
         load_options: LoadOptions,
-        parse: promql::parse::ParseOptions,
+        features: &Features,
         retention: FlagRetention,
         fs: SharedFs,
         clock: SharedClock,
@@ -80,11 +82,12 @@ impl Controller {
         Controller {
             path,
             load_options,
-            parse,
+            parse: features.parse,
             retention,
             metrics: ConfigMetrics::new(registry),
             state: RwLock::new(State { loaded: Arc::new(first), success: true, applied_ms: now }),
             started_ms: now,
+            start_zeros: features.start_zeros,
             fs,
             clock,
             shutdown,
@@ -245,6 +248,23 @@ impl web::api::Control for Controller {
 
     fn external_labels(&self) -> model::Labels {
         self.loaded().external_labels().clone()
+    }
+
+    fn otlp_options(&self) -> remote::otlp::OtlpOptions {
+        let loaded = self.loaded();
+        let o = &loaded.config.otlp;
+        remote::otlp::OtlpOptions {
+            translation: remote::otlp::Translation::parse(&o.translation_strategy).unwrap_or_default(),
+            promote_all_resource_attributes: o.promote_all_resource_attributes,
+            promote_resource_attributes: o.promote_resource_attributes.clone(),
+            ignore_resource_attributes: o.ignore_resource_attributes.clone(),
+            keep_identifying_resource_attributes: o.keep_identifying_resource_attributes,
+            convert_histograms_to_nhcb: o.convert_histograms_to_nhcb,
+            promote_scope_metadata: o.promote_scope_metadata,
+            label_name_underscore_sanitization: o.label_name_underscore_sanitization,
+            label_name_preserve_multiple_underscores: o.label_name_preserve_multiple_underscores,
+            start_zeros: self.start_zeros,
+        }
     }
 
     fn runtime_info(&self) -> RuntimeInfo {

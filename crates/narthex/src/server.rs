@@ -154,7 +154,7 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
     let controller = Arc::new(Controller::new(
         config_path,
         load_options,
-        features.parse,
+        &features,
         retention,
         Arc::clone(&fs),
         Arc::clone(&clock),
@@ -309,6 +309,8 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
         rules: Some(Arc::clone(&rules_manager)),
         notifier: Some(Arc::clone(&notifier)),
         receiver,
+        otlp: flags.bool("web.enable-otlp-receiver").then(|| Arc::new(remote::otlp::OtlpReceiver::new(db.clone(), &registry, Arc::clone(&clock)))),
+        reader: Some(Arc::new(remote::read::ReadHandler::new(db.clone(), read_options(flags), &registry))),
         control: controller.clone(),
         notifications: Arc::clone(&notifications),
         stopping: Arc::clone(&stopping),
@@ -432,6 +434,14 @@ fn receiver(
         ..remote::receive::ReceiveOptions::default()
     };
     Arc::new(remote::receive::Receiver::new(db.clone(), options, registry, Arc::clone(clock)))
+}
+
+fn read_options(flags: &Flags) -> remote::read::ReadOptions {
+    remote::read::ReadOptions {
+        sample_limit: flags.int("storage.remote.read-sample-limit").max(0) as usize,
+        concurrent_limit: flags.int("storage.remote.read-concurrent-limit").max(0) as usize,
+        max_bytes_in_frame: flags.int("storage.remote.read-max-bytes-in-frame").max(1) as usize,
+    }
 }
 
 /// Lets held samples of pairs go when nobody speaks any more.

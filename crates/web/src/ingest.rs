@@ -3,6 +3,7 @@
 use crate::api::{ApiError, App, ErrorKind};
 use crate::server::{Body, Reply, Req};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use remote::read::ReadBody;
 use remote::receive::Request;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ pub async fn handle(app: Arc<App>, req: Req, path: String) -> Reply {
         return Reply::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
     }
     let done = tokio::task::spawn_blocking(move || match path.as_str() {
+        "read" => read(&app, &req),
         "otlp/v1/metrics" => otlp(&app, &req),
         _ => write(&app, &req),
     })
@@ -32,8 +34,47 @@ fn write(app: &App, req: &Req) -> Reply {
     }))
 }
 
-fn otlp(_app: &App, _req: &Req) -> Reply {
-    Reply::text(StatusCode::NOT_FOUND, "otlp write receiver needs to be enabled with --web.enable-otlp-receiver\n")
+fn otlp(app: &App, req: &Req) -> Reply {
+    let Some(receiver) = &app.otlp else {
+        return Reply::text(StatusCode::NOT_FOUND, "otlp write receiver needs to be enabled with --web.enable-otlp-receiver\n");
+    };
+    from_answer(receiver.handle(req.header("content-type"), req.header("content-encoding"), &req.body, &app.control.otlp_options()))
+}
+
+/// Frames of a streamed answer that may wait for a slow client.
+const FRAMES_AHEAD: usize = 4;
+
+fn read(app: &App, req: &Req) -> Reply {
+    let Some(reader) = &app.reader else { return Reply::text(StatusCode::NOT_FOUND, "not found\n") };
+    let answer = reader.handle(&req.body, &app.control.external_labels());
+    let mut reply = Reply::empty(status(answer.status));
+    for (name, value) in &answer.headers {
+        push(&mut reply, name, value);
+    }
+    reply.body = match answer.body {
+        ReadBody::Whole(bytes) => Body::full(bytes),
+        ReadBody::Frames(frames) => {
+            let (sender, body) = Body::stream(FRAMES_AHEAD);
+            // On a thread of its own: each frame is read from the disk when the client has room for it.
+            tokio::task::spawn_blocking(move || {
+                for frame in *frames {
+                    match frame {
+                        Ok(bytes) => {
+                            if sender.blocking_send(bytes.into()).is_err() {
+                                return;
+                            }
+                        }
+                        Err(e) => {
+                            tracing::error!(component = "remote read", err = %e, "stream series");
+                            return;
+                        }
+                    }
+                }
+            });
+            body
+        }
+    };
+    reply
 }
 
 fn status(code: u16) -> StatusCode {

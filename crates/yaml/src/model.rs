@@ -59,14 +59,14 @@ fn quote_bytes(bytes: &[u8]) -> String {
 impl FromYaml for Regex {
     fn from_yaml(node: &Node, cx: &mut Cx) -> Option<Self> {
         let text = String::from_yaml(node, cx)?;
-        match Regex::new(&text) {
+        match Regex::new_wrapped(&text) {
             Ok(r) => Some(r),
             Err(e) => cx.invalid(node, e.to_string()),
         }
     }
 
     fn null() -> Option<Self> {
-        Regex::new("").ok()
+        Regex::new_wrapped("").ok()
     }
 
     fn type_name() -> String {

@@ -4,8 +4,8 @@ mod global;
 mod sections;
 
 pub use global::GlobalConfig;
-pub use sections::{OtlpConfig, RetentionConfig, RuntimeConfig, StorageConfig, TracingConfig};
 use remote::config::RemoteReadConfig;
+pub use sections::{OtlpConfig, RetentionConfig, RuntimeConfig, StorageConfig, TracingConfig};
 
 use model::Labels;
 use model::labels::quote;

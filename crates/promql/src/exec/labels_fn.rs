@@ -18,7 +18,7 @@ fn set(meta: &mut Meta, dst: &str, value: &str) {
 }
 
 pub fn replace<'p>(ex: &Exec<'_>, stream: Stream<'p>, dst: &str, replacement: &str, src: &str, regex: &str) -> Result<Stream<'p>, QueryError> {
-    let pattern = Regex::new(regex).map_err(|_| QueryError::execution(format!("invalid regular expression in label_replace(): {regex}")))?;
+    let pattern = Regex::new_wrapped(regex).map_err(|_| QueryError::execution(format!("invalid regular expression in label_replace(): {regex}")))?;
     if dst.is_empty() {
         return Err(QueryError::execution(format!("invalid destination label name in label_replace(): {dst}")));
     }

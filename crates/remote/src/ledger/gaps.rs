@@ -120,12 +120,14 @@ pub(super) fn holes(t_ms: &[i64], v: &[f64], end_ms: i64) -> (i64, Vec<Gap>) {
     let middle = (deltas.len() - 1) / 2;
     let interval = *deltas.select_nth_unstable(middle).1;
     let limit = interval + interval / 2;
+    // What was scraped last may still be on its way, or wait for a pair's decision.
+    let tail_limit = interval * 4;
     let ends = t_ms.iter().copied().skip(1).chain([end_ms]);
     let gaps = t_ms
         .iter()
         .zip(v)
         .zip(ends)
-        .filter(|((start, v), end)| !is_stale_nan(**v) && end - **start > limit)
+        .filter(|((start, v), end)| !is_stale_nan(**v) && *end - **start > if *end == end_ms { tail_limit } else { limit })
         .map(|((start, _), end)| {
             // At the end of the range the next sample is due, not missing.
             let due = if end == end_ms { 0 } else { 1 };

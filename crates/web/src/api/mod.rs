@@ -43,6 +43,10 @@ pub struct App {
     pub notifier: Option<Arc<::rules::Notifier>>,
     /// None unless the receiver is enabled.
     pub receiver: Option<Arc<remote::receive::Receiver>>,
+    /// None unless the OTLP receiver is enabled.
+    pub otlp: Option<Arc<remote::otlp::OtlpReceiver>>,
+    /// None for an agent.
+    pub reader: Option<Arc<remote::read::ReadHandler>>,
     pub control: Arc<dyn Control>,
     pub notifications: Arc<crate::notifications::Notifications>,
     pub stopping: Arc<AtomicBool>,
@@ -57,6 +61,7 @@ pub trait Control: Send + Sync {
     /// The configuration that is in force, secrets hidden.
     fn config_yaml(&self) -> String;
     fn external_labels(&self) -> model::Labels;
+    fn otlp_options(&self) -> remote::otlp::OtlpOptions;
     fn runtime_info(&self) -> RuntimeInfo;
 }
 
