@@ -232,3 +232,10 @@ mod interop;
 #[cfg(test)]
 #[path = "fault_tests.rs"]
 mod faults;
+
+#[cfg(test)]
+mod crash_fs;
+
+#[cfg(test)]
+#[path = "crash_tests.rs"]
+mod crashes;

@@ -15,7 +15,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
-use stdx::fs::{File, Fs, SharedFs};
+use stdx::fs::{File, Fs, Open, SharedFs};
 use stdx::rand::Rand;
 use stdx::shutdown::Shutdown;
 use wal::{Wal, WalOptions};
@@ -93,12 +93,19 @@ impl Db {
             head.raise_floor(floor);
         }
         let clock = &options.clock;
+        for log in [WAL_DIR, WBL_DIR] {
+            fill_gaps(fs.as_ref(), &dir.join(log))?;
+        }
         let wal = Wal::open(Arc::clone(fs), &dir.join(WAL_DIR), options.wal.clone(), &options.registry, Arc::clone(clock))?;
         // Its metrics would be mixed up with the log's: it only repeats late samples.
         let private = stdx::metrics::Registry::new(Arc::clone(clock));
         let wbl_options = WalOptions { cursor_budget: Default::default(), ..options.wal.clone() };
         let wbl = Wal::open(Arc::clone(fs), &dir.join(WBL_DIR), wbl_options, &private, Arc::clone(clock))?;
         forget_prometheus_state(fs.as_ref(), dir)?;
+        // The names of the directories made just now must be on the disk before anything in them is promised.
+        for d in std::iter::once(dir.as_path()).chain(dir.parent().filter(|p| !p.as_os_str().is_empty())) {
+            fs.sync_dir(d).map_err(DbError::io(format!("sync directory {}", d.display())))?;
+        }
         let db = Arc::new(Db {
             retention_time_ms: AtomicI64::new(options.retention_time_ms),
             retention_size_bytes: AtomicU64::new(options.retention_size_bytes),
@@ -208,6 +215,29 @@ fn forget_prometheus_state(fs: &dyn Fs, dir: &Path) -> Result<(), DbError> {
     let state = dir.join(WAL_DIR).join(SERIES_STATE_FILE);
     if fs.exists(&state) {
         fs.remove_file(&state).map_err(DbError::io(format!("remove {}", state.display())))?;
+    }
+    Ok(())
+}
+
+/// More missing segments than this in one place are no trace of a crash.
+const MAX_GAP: u64 = 1000;
+
+/// A power cut may take the name of a segment and leave the next one's, or bring an old one back: then empty segments take the places between, so
+/// that the log is a sequence for everyone who opens it. Nothing that was acknowledged can have stood there.
+fn fill_gaps(fs: &dyn Fs, dir: &Path) -> Result<(), DbError> {
+    if !fs.exists(dir) {
+        return Ok(());
+    }
+    let list = fs.list(dir).map_err(DbError::io(format!("list log directory {}", dir.display())))?;
+    let mut numbers: Vec<u64> =
+        list.iter().filter(|e| !e.is_dir && e.name.bytes().all(|b| b.is_ascii_digit())).filter_map(|e| e.name.parse().ok()).collect();
+    numbers.sort_unstable();
+    for w in numbers.windows(2).filter(|w| w[1] > w[0] + 1 && w[1] - w[0] <= MAX_GAP) {
+        tracing::warn!(dir = %dir.display(), after = w[0], before = w[1], "segments of the log are missing after a crash; empty ones take their place");
+        for n in w[0] + 1..w[1] {
+            let path = dir.join(format!("{n:08}"));
+            fs.open(&path, Open::CreateNew).map_err(DbError::io(format!("create segment {}", path.display())))?;
+        }
     }
     Ok(())
 }

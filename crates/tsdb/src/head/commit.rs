@@ -52,18 +52,30 @@ impl HeadAppender<'_> {
                 }
             }
         };
-        self.apply();
         let mut late: Option<LogPosition> = None;
-        if let Some(logs) = self.head.logs() {
-            encode_late(&mut self.batch);
-            if !self.batch.late_records.is_empty() {
-                late = Some(logs.wbl.log(&self.batch.late_records).map_err(|e| self.head.log_failed(e))?);
+        {
+            let _logging = self.head.late_logging.read();
+            self.apply();
+            if let Some(logs) = self.head.logs() {
+                encode_late(&mut self.batch);
+                if !self.batch.late_records.is_empty() {
+                    late = Some(logs.wbl.log(&self.batch.late_records).map_err(|e| self.head.log_failed(e))?);
+                }
             }
-            if wait == Wait::Durable {
-                for (log, at) in [(&logs.wal, logged), (&logs.wbl, late)] {
-                    if let Some(at) = at {
-                        log.wait_durable(at).map_err(|e| self.head.log_failed(e))?;
-                    }
+        }
+        if wait == Wait::Durable
+            && let Some(logs) = self.head.logs()
+        {
+            // A repeat is as durable as what it repeats, which another batch may have written just now.
+            let (logged, late) = if self.stats.duplicates > 0 {
+                drop(self.head.late_logging.write());
+                (Some(logs.wal.end()), Some(logs.wbl.end()))
+            } else {
+                (logged, late)
+            };
+            for (log, at) in [(&logs.wal, logged), (&logs.wbl, late)] {
+                if let Some(at) = at {
+                    log.wait_durable(at).map_err(|e| self.head.log_failed(e))?;
                 }
             }
         }

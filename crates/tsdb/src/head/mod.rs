@@ -88,6 +88,8 @@ pub struct Head {
     readers: Mutex<Arc<()>>,
     /// Slots of unlinked series, until those who may still read them are gone.
     limbo: Mutex<Vec<(Arc<()>, Vec<u32>)>>,
+    /// Held while a batch's late samples are in memory and not yet in their log.
+    late_logging: RwLock<()>,
     pool: Mutex<Vec<Batch>>,
     held: Mutex<Vec<Held>>,
     /// Why nothing is taken any more.
@@ -124,6 +126,7 @@ impl Head {
             departed: Mutex::default(),
             readers: Mutex::default(),
             limbo: Mutex::default(),
+            late_logging: RwLock::default(),
             pool: Mutex::default(),
             held: Mutex::default(),
             refused: ArcSwapOption::empty(),
