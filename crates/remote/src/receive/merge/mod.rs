@@ -4,6 +4,7 @@
 //! The rules stand in [`state`]. What is remembered of a series can be lost at any time: it is learned again from what is stored, and the samples
 //! that wait for a decision are in the log.
 
+mod held;
 mod interval;
 mod late;
 pub mod replicas;
@@ -13,9 +14,10 @@ use super::flight::Flights;
 use super::metrics::Metrics;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use held::HeldSample;
 use parking_lot::Mutex;
 use replicas::{NOBODY, Replica, ReplicaId, Replicas};
-use state::{HeldSample, State};
+use state::State;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use storage::{AppendError, Appender, HeldValue, HistogramSample, MergeStore, SeriesRef};

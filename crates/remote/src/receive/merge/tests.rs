@@ -284,10 +284,10 @@ fn simulate(seed: u64) -> (i64, Vec<(i64, &'static str)>, Vec<(i64, f64)>) {
                 leaf.backlog = leaf.live..ready - 2;
                 leaf.live = ready - 2;
             }
-            let mut sent = Vec::from([(leaf.live..ready)]);
+            let live = leaf.live..ready;
             leaf.live = ready.max(leaf.live);
             let more = (leaf.backlog.start + 1 + r.below(10) as usize).min(leaf.backlog.end);
-            sent.push(leaf.backlog.start..more);
+            let sent = [live, leaf.backlog.start..more];
             leaf.backlog.start = more;
             for range in sent {
                 let repeats = if r.chance(0.05) { 2 } else { 1 };
