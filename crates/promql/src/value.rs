@@ -1,6 +1,6 @@
 //! What a query answers. Columns stay as the operators left them; whoever writes them out walks over them and copies nothing.
 
-use crate::exec::rows::{Grid, Matrix, bits};
+use crate::exec::rows::{Grid, Matrix, RowRef};
 use model::{FloatHistogram, Labels};
 use std::sync::Arc;
 
@@ -103,7 +103,7 @@ impl MatrixValue {
             Inner::Steps { grid, matrix, order } => {
                 let at = order[i] as usize;
                 let row = matrix.row(at);
-                SeriesView { labels: &matrix.meta(at).labels, samples: Samples::Steps { grid: *grid, v: row.v, valid: row.valid, hist: row.hist } }
+                SeriesView { labels: &matrix.meta(at).labels, samples: Samples::Steps { grid: *grid, row } }
             }
             Inner::Points(series) => {
                 let s = &series[i];
@@ -126,21 +126,21 @@ pub struct SeriesView<'a> {
 
 #[derive(Clone, Copy)]
 enum Samples<'a> {
-    Steps { grid: Grid, v: &'a [f64], valid: &'a [u64], hist: &'a [(u32, Arc<FloatHistogram>)] },
+    Steps { grid: Grid, row: RowRef<'a> },
     Points(&'a PointSeries),
 }
 
 impl<'a> SeriesView<'a> {
     pub fn float_count(&self) -> usize {
         match self.samples {
-            Samples::Steps { valid, .. } => bits::count(valid),
+            Samples::Steps { row, .. } => row.float_count(),
             Samples::Points(p) => p.t_ms.len(),
         }
     }
 
     pub fn histogram_count(&self) -> usize {
         match self.samples {
-            Samples::Steps { hist, .. } => hist.len(),
+            Samples::Steps { row, .. } => row.hist.len(),
             Samples::Points(p) => p.hist.len(),
         }
     }
@@ -148,7 +148,7 @@ impl<'a> SeriesView<'a> {
     /// Time in milliseconds and value, in order of time.
     pub fn floats(&self) -> impl Iterator<Item = (i64, f64)> + 'a {
         let (steps, points) = match self.samples {
-            Samples::Steps { grid, v, valid, .. } => (Some(bits::ones(valid).map(move |k| (grid.time(k), v[k]))), None),
+            Samples::Steps { grid, row } => (Some(row.floats().map(move |(k, v)| (grid.time(k), v))), None),
             Samples::Points(p) => (None, Some(p.t_ms.iter().copied().zip(p.v.iter().copied()))),
         };
         steps.into_iter().flatten().chain(points.into_iter().flatten())
@@ -157,7 +157,7 @@ impl<'a> SeriesView<'a> {
     /// Time in milliseconds and histogram, in order of time.
     pub fn histograms(&self) -> impl Iterator<Item = (i64, &'a Arc<FloatHistogram>)> + 'a {
         let (steps, points) = match self.samples {
-            Samples::Steps { grid, hist, .. } => (Some(hist.iter().map(move |(k, h)| (grid.time(*k as usize), h))), None),
+            Samples::Steps { grid, row } => (Some(row.hist.iter().map(move |(k, h)| (grid.time(*k as usize), h))), None),
             Samples::Points(p) => (None, Some(p.hist_t_ms.iter().copied().zip(p.hist.iter()))),
         };
         steps.into_iter().flatten().chain(points.into_iter().flatten())

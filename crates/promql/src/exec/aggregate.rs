@@ -1,8 +1,9 @@
 //! Aggregations: rows are folded into the columns of their group as they come, and forgotten.
 
+use super::limits::Charge;
 use super::quantile::{extent, quantile};
 use super::range::HistMean;
-use super::rows::{Grid, Matrix, Meta, Row, RowRef, bits};
+use super::rows::{Grid, Matrix, Meta, Row, bits};
 use super::stream::Stream;
 use super::{Exec, Scalar, names, scalar, topk, vector};
 use crate::annotations::{Annotations, HistOp, Note};
@@ -98,6 +99,7 @@ struct Fold {
     hists: BTreeMap<(u32, u32), HistFold>,
     span: Span,
     notes: Annotations,
+    charge: Charge,
 }
 
 /// The histograms of a group at one step.
@@ -115,48 +117,80 @@ enum HistSum {
     Nothing,
 }
 
+/// Up to so many cells, all groups are kept side by side; beyond, each is kept only from its first series to its last.
+const SIDE_BY_SIDE: usize = 1 << 20;
+
 fn fold<'p>(ex: &Exec<'_>, a: &Aggregate, stream: Stream<'p>, groups: Groups, grid: Grid) -> Result<Stream<'p>, QueryError> {
-    use AggregateOp::*;
-    let cells = groups.metas.len() * grid.n;
-    let mut charge = ex.budget.charge();
-    let columns = match a.op {
-        Sum => 2,
-        Avg | Stddev | Stdvar => 3,
-        _ => 1,
-    };
-    charge.add_bytes((cells * columns * 8 + cells / 8) as u64)?;
-    let column = |wanted: bool| if wanted { vec![0.0; cells] } else { Vec::new() };
-    let words = grid.words();
-    let mut f = Fold {
-        op: a.op,
-        n: grid.n,
-        words,
-        // Minus zero is what leaves any first summand as it is.
-        a: if a.op == Sum { vec![-0.0; cells] } else { column(true) },
-        b: column(columns > 1),
-        count: column(columns > 2),
-        valid: vec![0; groups.metas.len() * words],
-        incremental: if a.op == Avg { vec![0; groups.metas.len() * words] } else { Vec::new() },
-        hists: BTreeMap::new(),
-        span: a.input_span,
-        notes: Annotations::default(),
-    };
     let nameless = stream.has_pending_names();
+    let name_of = |i: usize| if nameless { "" } else { stream.items[i].meta.labels.metric_name() };
+    if grid.n == 1 || groups.metas.len() * grid.n <= SIDE_BY_SIDE {
+        let mut f = Fold::new(ex, a, groups.metas.len(), grid)?;
+        stream.for_each(ex, &mut |i, row| {
+            f.take(groups.of[i], row, name_of(i));
+            Ok(())
+        })?;
+        let matrix = f.finish(ex, groups.metas, grid)?;
+        return Ok(Stream::from_matrix(matrix, grid));
+    }
+    let mut left = vec![0u32; groups.metas.len()];
+    groups.of.iter().for_each(|g| left[*g as usize] += 1);
+    let mut folds: Vec<Option<Box<Fold>>> = (0..groups.metas.len()).map(|_| None).collect();
+    let mut out = Matrix::new(grid);
+    let mut charge = ex.budget.charge();
     stream.for_each(ex, &mut |i, row| {
-        let item = &stream.items[i];
-        let name = if nameless { "" } else { item.meta.labels.metric_name() };
-        f.take(groups.of[i], row.view(), name);
-        Ok(())
+        let g = groups.of[i] as usize;
+        if folds[g].is_none() && !row.is_empty() {
+            folds[g] = Some(Box::new(Fold::new(ex, a, 1, grid)?));
+        }
+        if let Some(f) = &mut folds[g] {
+            f.take(0, row, name_of(i));
+        }
+        left[g] -= 1;
+        if left[g] > 0 {
+            return Ok(());
+        }
+        let Some(f) = folds[g].take() else { return Ok(()) };
+        let done = f.finish(ex, vec![groups.metas[g].clone()], grid)?;
+        charge.add_samples(done.row(0).samples())?;
+        charge.add_bytes(out.push(groups.metas[g].clone(), done.row(0)))
     })?;
-    let matrix = f.finish(ex, groups.metas, grid, charge)?;
-    Ok(Stream::from_matrix(matrix, grid))
+    out.add_charge(charge);
+    Ok(Stream::from_matrix(out, grid))
 }
 
 impl Fold {
-    fn take(&mut self, g: u32, row: RowRef<'_>, name: &str) {
+    fn new(ex: &Exec<'_>, a: &Aggregate, groups: usize, grid: Grid) -> Result<Self, QueryError> {
+        use AggregateOp::*;
+        let (cells, words) = (groups * grid.n, grid.words());
+        let columns = match a.op {
+            Sum => 2,
+            Avg | Stddev | Stdvar => 3,
+            _ => 1,
+        };
+        let mut charge = ex.budget.charge();
+        charge.add_bytes((cells * columns * 8 + cells / 8) as u64)?;
+        let column = |wanted: bool| if wanted { vec![0.0; cells] } else { Vec::new() };
+        Ok(Fold {
+            op: a.op,
+            n: grid.n,
+            words,
+            // Minus zero is what leaves any first summand as it is.
+            a: if a.op == Sum { vec![-0.0; cells] } else { column(true) },
+            b: column(columns > 1),
+            count: column(columns > 2),
+            valid: vec![0; groups * words],
+            incremental: if a.op == Avg { vec![0; groups * words] } else { Vec::new() },
+            hists: BTreeMap::new(),
+            span: a.input_span,
+            notes: Annotations::default(),
+            charge,
+        })
+    }
+
+    fn take(&mut self, g: u32, row: &Row, name: &str) {
         use AggregateOp::*;
         let (at, word) = (g as usize * self.n, g as usize * self.words);
-        if bits::any(row.valid) {
+        if bits::any(&row.valid) {
             let cells = at..at + self.n;
             let valid = &mut self.valid[word..word + self.words];
             match self.op {
@@ -167,13 +201,13 @@ impl Fold {
                 }
                 Min => extreme(&mut self.a[cells], valid, row, |now, v| now > v),
                 Max => extreme(&mut self.a[cells], valid, row, |now, v| now < v),
-                Count => bits::ones(row.valid).for_each(|k| self.a[at + k] += 1.0),
-                Group => bits::ones(row.valid).for_each(|k| self.a[at + k] = 1.0),
+                Count => bits::ones(&row.valid).for_each(|k| self.a[at + k] += 1.0),
+                Group => bits::ones(&row.valid).for_each(|k| self.a[at + k] = 1.0),
                 _ => squares(&mut self.a[cells.clone()], &mut self.b[cells.clone()], &mut self.count[cells], row),
             }
-            bits::or(&mut self.valid[word..word + self.words], row.valid);
+            bits::or(&mut self.valid[word..word + self.words], &row.valid);
         }
-        for (k, h) in row.hist {
+        for (k, h) in &row.hist {
             let k = *k as usize;
             match self.op {
                 Count | Group => {
@@ -230,7 +264,7 @@ impl Fold {
         }
     }
 
-    fn finish(mut self, ex: &Exec<'_>, metas: Vec<Meta>, grid: Grid, mut charge: super::limits::Charge) -> Result<Matrix, QueryError> {
+    fn finish(mut self, ex: &Exec<'_>, metas: Vec<Meta>, grid: Grid) -> Result<Matrix, QueryError> {
         use AggregateOp::*;
         match self.op {
             Sum => self.a.iter_mut().zip(&self.b).for_each(|(a, c)| *a += c),
@@ -272,10 +306,10 @@ impl Fold {
             hists.entry(g).or_default().push((k, Arc::new(sum)));
         }
         ex.notes.lock().merge(self.notes);
-        charge.add_samples(bits::count(&self.valid) as u64)?;
-        let mut matrix = Matrix::from_parts(grid, metas, self.a, self.valid);
+        self.charge.add_samples(bits::count(&self.valid) as u64)?;
+        let mut matrix = Matrix::from_columns(grid, metas, self.a, self.valid);
         hists.into_iter().for_each(|(g, h)| matrix.set_hists(g as usize, h));
-        matrix.add_charge(charge);
+        matrix.add_charge(self.charge);
         Ok(matrix)
     }
 }
@@ -290,7 +324,7 @@ fn add(v: f64, sum: &mut f64, c: &mut f64) {
     *sum = t;
 }
 
-fn sum(sums: &mut [f64], c: &mut [f64], row: RowRef<'_>) {
+fn sum(sums: &mut [f64], c: &mut [f64], row: &Row) {
     for (w, word) in row.valid.iter().enumerate() {
         let from = w * 64;
         if *word == u64::MAX {
@@ -305,8 +339,8 @@ fn sum(sums: &mut [f64], c: &mut [f64], row: RowRef<'_>) {
 }
 
 /// Sums until a sum would overflow, from there on keeps the mean.
-fn avg(sums: &mut [f64], c: &mut [f64], count: &mut [f64], incremental: &mut [u64], row: RowRef<'_>) {
-    for k in bits::ones(row.valid) {
+fn avg(sums: &mut [f64], c: &mut [f64], count: &mut [f64], incremental: &mut [u64], row: &Row) {
+    for k in bits::ones(&row.valid) {
         let v = row.v[k];
         count[k] += 1.0;
         let n = count[k];
@@ -329,8 +363,8 @@ fn avg(sums: &mut [f64], c: &mut [f64], count: &mut [f64], incremental: &mut [u6
     }
 }
 
-fn extreme(best: &mut [f64], valid: &[u64], row: RowRef<'_>, worse: impl Fn(f64, f64) -> bool) {
-    for k in bits::ones(row.valid) {
+fn extreme(best: &mut [f64], valid: &[u64], row: &Row, worse: impl Fn(f64, f64) -> bool) {
+    for k in bits::ones(&row.valid) {
         let v = row.v[k];
         if !bits::get(valid, k) || worse(best[k], v) || best[k].is_nan() {
             best[k] = v;
@@ -339,8 +373,8 @@ fn extreme(best: &mut [f64], valid: &[u64], row: RowRef<'_>, worse: impl Fn(f64,
 }
 
 /// Mean and sum of squared distances, kept up to date (Welford).
-fn squares(mean: &mut [f64], sum: &mut [f64], count: &mut [f64], row: RowRef<'_>) {
-    for k in bits::ones(row.valid) {
+fn squares(mean: &mut [f64], sum: &mut [f64], count: &mut [f64], row: &Row) {
+    for k in bits::ones(&row.valid) {
         let v = row.v[k];
         count[k] += 1.0;
         if count[k] == 1.0 {
@@ -370,7 +404,6 @@ fn quantiles<'p>(ex: &Exec<'_>, a: &Aggregate, q: &Scalar, stream: Stream<'p>, g
     groups.of.iter().enumerate().for_each(|(i, g)| members[*g as usize].push(i as u32));
     let matrix = stream.collect(ex)?;
     let mut charge = ex.budget.charge();
-    charge.add_bytes((groups.metas.len() * grid.n * 8) as u64)?;
     let mut out = Matrix::new(grid);
     let mut row = Row::new(grid);
     // Values of a run of steps side by side: rows are walked along, not across.
@@ -382,8 +415,8 @@ fn quantiles<'p>(ex: &Exec<'_>, a: &Aggregate, q: &Scalar, stream: Stream<'p>, g
         for w in 0..grid.words() {
             for i in &members {
                 let r = matrix.row(*i as usize);
-                for b in bits::ones(&r.valid[w..=w]) {
-                    values[b].push(r.v[w * RUN + b]);
+                for b in bits::ones(&[r.word(w)]) {
+                    values[b].push(r.at(w * RUN + b));
                 }
             }
             for (b, values) in values.iter_mut().enumerate().filter(|(_, v)| !v.is_empty()) {
@@ -393,7 +426,7 @@ fn quantiles<'p>(ex: &Exec<'_>, a: &Aggregate, q: &Scalar, stream: Stream<'p>, g
             }
         }
         charge.add_samples(row.view().samples())?;
-        out.push(meta, row.view());
+        charge.add_bytes(out.push(meta, row.view()))?;
     }
     if (0..matrix.len()).any(|i| !matrix.row(i).hist.is_empty()) {
         ex.note(Note::HistogramIgnoredIn("quantile"), "", a.input_span);

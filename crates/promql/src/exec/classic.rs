@@ -2,7 +2,7 @@
 //! native histograms are taken one by one. Where both are there at one step, neither counts.
 
 use super::quantile::{ClassicBucket, fraction_of_classic, fraction_of_native, of_classic, of_native};
-use super::rows::{Cell, Grid, Matrix, Meta, Row, bits};
+use super::rows::{Cell, Grid, Matrix, Meta, Row};
 use super::stream::{Duplicates, Stream};
 use super::{Exec, Scalar};
 use crate::annotations::{Annotations, Monotonicity, Note};
@@ -44,7 +44,7 @@ fn gather(ex: &Exec<'_>, stream: Stream<'_>, span: Span) -> Result<Input, QueryE
         if !row.hist.is_empty() {
             natives.push((group_of(labels.clone()), i as u32));
         }
-        if !bits::any(row.valid) {
+        if !row.has_floats() {
             continue;
         }
         let le = labels.value(BUCKET_LABEL);
@@ -91,7 +91,7 @@ impl Input {
             let native_row = g.native.map(|i| self.matrix.row(i as usize));
             for k in 0..grid.n {
                 buckets.clear();
-                buckets.extend(parts.iter().filter(|(_, r)| bits::get(r.valid, k)).map(|(bound, r)| (*bound, r.v[k])));
+                buckets.extend(parts.iter().filter_map(|(bound, r)| r.float(k).map(|v| (*bound, v))));
                 let whole = native_row.and_then(|r| r.cell(k)).and_then(|c| match c {
                     Cell::Hist(h) => Some(h),
                     Cell::Float(_) => None,
@@ -114,10 +114,9 @@ impl Input {
             }
             for (row, output) in rows.iter().zip(outputs) {
                 charge.add_samples(row.view().samples())?;
-                out.push(Meta { labels: output(&g.labels), drop_name: false }, row.view());
+                charge.add_bytes(out.push(Meta { labels: output(&g.labels), drop_name: false }, row.view()))?;
             }
         }
-        charge.add_bytes((out.len() * grid.n * 8) as u64)?;
         out.add_charge(charge);
         ex.notes.lock().merge(notes);
         Ok(out)

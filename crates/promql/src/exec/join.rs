@@ -65,9 +65,15 @@ impl ManySide<'_> {
         if !row.hist.is_empty() || !other.hist.is_empty() {
             return self.mixed(grid, row, other, notes);
         }
-        row.valid.iter_mut().zip(other.valid).for_each(|(a, b)| *a &= b);
-        if let Some(f) = arithmetic(j.op) {
-            let pairs = row.v.iter_mut().zip(other.v);
+        let f = arithmetic(j.op);
+        if f.is_none() && !j.op.is_comparison() {
+            return self.mixed(grid, row, other, notes);
+        }
+        row.valid.iter_mut().enumerate().for_each(|(w, a)| *a &= other.word(w));
+        let (first, theirs) = other.covered();
+        let mine = &mut row.v[first..first + theirs.len()];
+        if let Some(f) = f {
+            let pairs = mine.iter_mut().zip(theirs);
             match (j.op, j.swapped) {
                 (BinaryOp::Add, _) => pairs.for_each(|(a, b)| *a += b),
                 (BinaryOp::Mul, _) => pairs.for_each(|(a, b)| *a *= b),
@@ -78,18 +84,15 @@ impl ManySide<'_> {
             }
             return;
         }
-        if !j.op.is_comparison() {
-            return self.mixed(grid, row, other, notes);
-        }
-        for k in 0..grid.n {
-            let (l, r) = if j.swapped { (other.v[k], row.v[k]) } else { (row.v[k], other.v[k]) };
+        for (i, (a, b)) in mine.iter_mut().zip(theirs).enumerate() {
+            let (l, r) = if j.swapped { (*b, *a) } else { (*a, *b) };
             let keep = compare(j.op, l, r);
             if j.return_bool {
-                row.v[k] = f64::from(u8::from(keep));
+                *a = f64::from(u8::from(keep));
             } else if keep {
-                row.v[k] = l;
+                *a = l;
             } else {
-                bits::clear(&mut row.valid, k);
+                bits::clear(&mut row.valid, first + i);
             }
         }
     }

@@ -115,6 +115,7 @@ impl Scalar {
 }
 
 /// What a plan gives.
+#[allow(clippy::large_enum_variant, reason = "one at a time, and mostly the large one")]
 pub enum Evaluated<'p> {
     Scalar(Scalar),
     Vector(Stream<'p>),

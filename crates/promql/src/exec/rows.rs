@@ -136,7 +136,7 @@ impl Row {
     }
 
     pub fn view(&self) -> RowRef<'_> {
-        RowRef { v: &self.v, valid: &self.valid, hist: &self.hist }
+        RowRef { from: 0, v: &self.v, valid: &self.valid, hist: &self.hist }
     }
 
     pub fn drop_floats(&mut self) {
@@ -144,11 +144,13 @@ impl Row {
     }
 }
 
-/// A row that lives elsewhere.
+/// A row that lives elsewhere: only the steps from its first sample to its last, in whole words.
 #[derive(Clone, Copy, Debug)]
 pub struct RowRef<'a> {
-    pub v: &'a [f64],
-    pub valid: &'a [u64],
+    /// The word of steps that `v` and `valid` begin with.
+    from: usize,
+    v: &'a [f64],
+    valid: &'a [u64],
     pub hist: &'a [(u32, Arc<FloatHistogram>)],
 }
 
@@ -161,12 +163,37 @@ pub enum Cell<'a> {
 
 impl<'a> RowRef<'a> {
     pub fn is_empty(&self) -> bool {
-        self.hist.is_empty() && !bits::any(self.valid)
+        self.hist.is_empty() && !self.has_floats()
+    }
+
+    pub fn has_floats(&self) -> bool {
+        bits::any(self.valid)
+    }
+
+    pub fn float_count(&self) -> usize {
+        bits::count(self.valid)
+    }
+
+    /// The steps `64 * w` to `64 * w + 63` that have floats.
+    #[inline]
+    pub fn word(&self, w: usize) -> u64 {
+        w.checked_sub(self.from).and_then(|w| self.valid.get(w)).copied().unwrap_or(0)
+    }
+
+    /// The float at a step that has one.
+    #[inline]
+    pub fn at(&self, k: usize) -> f64 {
+        self.v[k - self.from * 64]
+    }
+
+    #[inline]
+    pub fn float(&self, k: usize) -> Option<f64> {
+        (self.word(k / 64) >> (k % 64) & 1 == 1).then(|| self.at(k))
     }
 
     pub fn cell(&self, k: usize) -> Option<Cell<'a>> {
-        if bits::get(self.valid, k) {
-            return Some(Cell::Float(self.v[k]));
+        if let Some(v) = self.float(k) {
+            return Some(Cell::Float(v));
         }
         if self.hist.is_empty() {
             return None;
@@ -174,9 +201,22 @@ impl<'a> RowRef<'a> {
         self.hist.binary_search_by_key(&(k as u32), |(k, _)| *k).ok().map(|i| Cell::Hist(&self.hist[i].1))
     }
 
+    /// Steps and floats in order.
+    pub fn floats(self) -> impl Iterator<Item = (usize, f64)> + 'a {
+        let first = self.from * 64;
+        bits::ones(self.valid).map(move |k| (first + k, self.v[k]))
+    }
+
+    /// The first step that it covers, and floats from there on; those that are not valid mean nothing.
+    pub fn covered(&self) -> (usize, &'a [f64]) {
+        (self.from * 64, self.v)
+    }
+
     /// Steps with anything, added to a set.
     pub fn add_presence(&self, set: &mut [u64]) {
-        bits::or(set, self.valid);
+        if !self.valid.is_empty() {
+            bits::or(&mut set[self.from..], self.valid);
+        }
         for (k, _) in self.hist {
             bits::set(set, *k as usize);
         }
@@ -185,15 +225,14 @@ impl<'a> RowRef<'a> {
     /// What limits count: floats are one sample each, histograms 16 bytes a sample.
     pub fn samples(&self) -> u64 {
         let hists: usize = self.hist.iter().map(|(_, h)| hist_samples(h)).sum();
-        (bits::count(self.valid) + hists) as u64
+        (self.float_count() + hists) as u64
     }
 
-    pub fn copy_to(&self, row: &mut Row) {
-        row.v.clear();
-        row.v.extend_from_slice(self.v);
-        row.valid.clear();
-        row.valid.extend_from_slice(self.valid);
-        row.hist.clear();
+    pub fn copy_to(&self, grid: Grid, row: &mut Row) {
+        row.reset(grid);
+        let first = self.from * 64;
+        row.v[first..first + self.v.len()].copy_from_slice(self.v);
+        row.valid[self.from..self.from + self.valid.len()].copy_from_slice(self.valid);
         row.hist.extend_from_slice(self.hist);
     }
 }
@@ -203,14 +242,64 @@ pub fn hist_samples(h: &FloatHistogram) -> usize {
     (h.size() + 8) / 16
 }
 
-/// Rows side by side in one piece of memory.
+/// Slices one behind the other, in pieces that never move.
+#[derive(Debug)]
+struct Arena<T> {
+    pieces: Vec<Vec<T>>,
+}
+
+impl<T> Default for Arena<T> {
+    fn default() -> Self {
+        Arena { pieces: Vec::new() }
+    }
+}
+
+impl<T: Copy> Arena<T> {
+    const SMALLEST_PIECE: usize = 256;
+    const LARGEST_PIECE: usize = 1 << 17;
+
+    /// Copies a slice in; returns its place.
+    fn push(&mut self, slice: &[T]) -> (u32, usize) {
+        let room = self.pieces.last().is_some_and(|p| p.capacity() - p.len() >= slice.len());
+        if !room {
+            let grown = self.pieces.last().map_or(Self::SMALLEST_PIECE, |p| (p.capacity() * 4).min(Self::LARGEST_PIECE));
+            self.pieces.push(Vec::with_capacity(grown.max(slice.len())));
+        }
+        let last = self.pieces.len() - 1;
+        let piece = &mut self.pieces[last];
+        let at = piece.len();
+        piece.extend_from_slice(slice);
+        (last as u32, at)
+    }
+
+    /// Takes a vector over as a piece of its own.
+    fn adopt(&mut self, piece: Vec<T>) -> u32 {
+        self.pieces.push(piece);
+        self.pieces.len() as u32 - 1
+    }
+
+    fn get(&self, (piece, at): (u32, usize), len: usize) -> &[T] {
+        &self.pieces[piece as usize][at..at + len]
+    }
+}
+
+/// Where a row's floats are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    from: u32,
+    words: u32,
+    v: (u32, usize),
+    valid: (u32, usize),
+}
+
+/// Rows, each from its first sample to its last.
 #[derive(Debug, Default)]
 pub struct Matrix {
     n: usize,
-    words: usize,
     metas: Vec<Meta>,
-    v: Vec<f64>,
-    valid: Vec<u64>,
+    slots: Vec<Slot>,
+    v: Arena<f64>,
+    valid: Arena<u64>,
     /// Empty when no row has any histogram, else one entry for each row.
     hist: Vec<Hists>,
     charges: Vec<Charge>,
@@ -218,26 +307,17 @@ pub struct Matrix {
 
 impl Matrix {
     pub fn new(grid: Grid) -> Matrix {
-        Matrix { n: grid.n, words: grid.words(), ..Matrix::default() }
+        Matrix { n: grid.n, ..Matrix::default() }
     }
 
-    /// With rows that are all empty. Memory that is never written to costs nothing.
-    pub fn zeroed(grid: Grid, metas: Vec<Meta>) -> Matrix {
-        let rows = metas.len();
-        Matrix {
-            n: grid.n,
-            words: grid.words(),
-            v: vec![0.0; rows * grid.n],
-            valid: vec![0; rows * grid.words()],
-            hist: Vec::new(),
-            metas,
-            charges: Vec::new(),
-        }
-    }
-
-    /// From columns that were computed side by side.
-    pub fn from_parts(grid: Grid, metas: Vec<Meta>, v: Vec<f64>, valid: Vec<u64>) -> Matrix {
-        Matrix { n: grid.n, words: grid.words(), metas, v, valid, hist: Vec::new(), charges: Vec::new() }
+    /// From whole columns that were computed side by side.
+    pub fn from_columns(grid: Grid, metas: Vec<Meta>, v: Vec<f64>, valid: Vec<u64>) -> Matrix {
+        let mut m = Matrix::new(grid);
+        let words = grid.words();
+        let (v, valid) = (m.v.adopt(v), m.valid.adopt(valid));
+        m.slots = (0..metas.len()).map(|i| Slot { from: 0, words: words as u32, v: (v, i * grid.n), valid: (valid, i * words) }).collect();
+        m.metas = metas;
+        m
     }
 
     pub fn len(&self) -> usize {
@@ -252,33 +332,49 @@ impl Matrix {
         &self.metas
     }
 
+    pub fn metas_mut(&mut self) -> &mut Vec<Meta> {
+        &mut self.metas
+    }
+
     /// Keeps account of the memory as long as the matrix lives.
     pub fn add_charge(&mut self, charge: Charge) {
         self.charges.push(charge);
     }
 
-    #[inline]
-    pub fn row(&self, i: usize) -> RowRef<'_> {
-        RowRef {
-            v: &self.v[i * self.n..(i + 1) * self.n],
-            valid: &self.valid[i * self.words..(i + 1) * self.words],
-            hist: self.hist.get(i).map_or(&[], Vec::as_slice),
-        }
+    /// Floats of `words` words that begin with word `from`; the last word of all may be cut.
+    fn cells(&self, from: usize, words: usize) -> usize {
+        (words * 64).min(self.n - (from * 64).min(self.n))
     }
 
-    pub fn push(&mut self, meta: Meta, row: RowRef<'_>) {
+    #[inline]
+    pub fn row(&self, i: usize) -> RowRef<'_> {
+        let s = &self.slots[i];
+        let (from, words) = (s.from as usize, s.words as usize);
+        let hist = self.hist.get(i).map_or(&[][..], Vec::as_slice);
+        if words == 0 {
+            return RowRef { from, v: &[], valid: &[], hist };
+        }
+        RowRef { from, v: self.v.get(s.v, self.cells(from, words)), valid: self.valid.get(s.valid, words), hist }
+    }
+
+    /// Copies a row; returns about how many bytes it took. Steps before its first and behind its last sample take none.
+    pub fn push(&mut self, meta: Meta, row: RowRef<'_>) -> u64 {
+        let first = row.valid.iter().position(|w| *w != 0).unwrap_or(row.valid.len());
+        let words = row.valid.iter().rposition(|w| *w != 0).map_or(0, |last| last + 1 - first);
+        let mut slot = Slot::default();
+        if words > 0 {
+            (slot.from, slot.words) = ((row.from + first) as u32, words as u32);
+            let cells = self.cells(row.from + first, words);
+            slot.v = self.v.push(&row.v[first * 64..first * 64 + cells]);
+            slot.valid = self.valid.push(&row.valid[first..first + words]);
+        }
         self.metas.push(meta);
-        self.v.extend_from_slice(row.v);
-        self.valid.extend_from_slice(row.valid);
+        self.slots.push(slot);
         if !row.hist.is_empty() || !self.hist.is_empty() {
             self.hist.resize(self.metas.len(), Hists::new());
             self.hist[self.metas.len() - 1] = row.hist.to_vec();
         }
-    }
-
-    /// The float parts of all rows, to be filled by several threads, and the histograms.
-    pub fn parts_mut(&mut self) -> (&mut [f64], &mut [u64]) {
-        (&mut self.v, &mut self.valid)
+        (words * 65 * 8 + size_of::<Slot>() + size_of::<Meta>() + size_of_val(row.hist)) as u64
     }
 
     pub fn set_hists(&mut self, i: usize, hists: Hists) {
@@ -287,9 +383,5 @@ impl Matrix {
         }
         self.hist.resize(self.metas.len(), Hists::new());
         self.hist[i] = hists;
-    }
-
-    pub fn metas_mut(&mut self) -> &mut Vec<Meta> {
-        &mut self.metas
     }
 }

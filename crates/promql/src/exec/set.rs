@@ -124,8 +124,7 @@ fn append(to: &mut Matrix, from: Matrix, ex: &Exec<'_>) -> Result<(), QueryError
     for i in (0..from.len()).filter(|i| !from.row(*i).is_empty()) {
         let row = from.row(i);
         charge.add_samples(row.samples())?;
-        charge.add_bytes((row.v.len() * 8) as u64)?;
-        to.push(from.meta(i).clone(), row);
+        charge.add_bytes(to.push(from.meta(i).clone(), row))?;
     }
     to.add_charge(charge);
     Ok(())

@@ -27,7 +27,9 @@ pub fn sort<'p>(matrix: Matrix, grid: Grid, by: &SortBy, descending: bool) -> St
         }),
     }
     let mut out = Matrix::new(grid);
-    order.into_iter().for_each(|i| out.push(matrix.meta(i).clone(), matrix.row(i)));
+    for i in order {
+        out.push(matrix.meta(i).clone(), matrix.row(i));
+    }
     Stream::from_matrix(out, grid)
 }
 

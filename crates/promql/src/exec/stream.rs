@@ -3,7 +3,7 @@
 use super::limits::Charge;
 use super::maps::Map;
 use super::range::RangeSource;
-use super::rows::{Grid, Hists, Matrix, Meta, Row, bits};
+use super::rows::{Grid, Matrix, Meta, Row, bits};
 use super::select::{InstantSource, TimestampSource};
 use super::{Exec, names};
 use crate::annotations::Annotations;
@@ -189,7 +189,7 @@ impl<'p> Stream<'p> {
     /// Computes one row.
     pub fn fill(&self, ex: &Exec<'_>, item: &Item, scratch: &mut Scratch, row: &mut Row) -> Result<(), QueryError> {
         match &self.source {
-            Source::Matrix(m) => m.row(item.src as usize).copy_to(row),
+            Source::Matrix(m) => m.row(item.src as usize).copy_to(self.grid, row),
             Source::Repeat(m) => repeat_row(m, item.src as usize, self.grid, row),
             Source::Instant(s) => s.fill(ex, item.src, self.grid, scratch, row)?,
             Source::Timestamps(s) => s.fill(ex, item.src, self.grid, scratch, row)?,
@@ -287,29 +287,12 @@ impl<'p> Stream<'p> {
         if untouched && matches!(&self.source, Source::Matrix(m) if m.len() == self.items.len()) {
             return Ok(self.into_matrix());
         }
-        let rows = self.items.len();
         let mut charge = ex.budget.charge();
-        charge.add_bytes((rows * (self.grid.n + self.grid.words() + 8) * 8) as u64)?;
-        let metas = self.items.iter().map(|i| i.meta.clone()).collect();
-        let mut matrix = Matrix::zeroed(self.grid, metas);
-        let (n, words) = (self.grid.n, self.grid.words());
-        let mut hists: Vec<(usize, Hists)> = Vec::new();
-        {
-            let (v, valid) = matrix.parts_mut();
-            self.for_each(ex, &mut |i, row| {
-                if row.is_empty() {
-                    return Ok(());
-                }
-                charge.add_samples(row.view().samples())?;
-                v[i * n..(i + 1) * n].copy_from_slice(&row.v);
-                valid[i * words..(i + 1) * words].copy_from_slice(&row.valid);
-                if !row.hist.is_empty() {
-                    hists.push((i, std::mem::take(&mut row.hist)));
-                }
-                Ok(())
-            })?;
-        }
-        hists.into_iter().for_each(|(i, h)| matrix.set_hists(i, h));
+        let mut matrix = Matrix::new(self.grid);
+        self.for_each(ex, &mut |i, row| {
+            charge.add_samples(row.view().samples())?;
+            charge.add_bytes(matrix.push(self.items[i].meta.clone(), row.view()))
+        })?;
         matrix.add_charge(charge);
         Ok(matrix)
     }
@@ -343,8 +326,8 @@ struct Turn<'a> {
 fn repeat_row(m: &Matrix, i: usize, grid: Grid, row: &mut Row) {
     let one = m.row(i);
     row.reset(grid);
-    if bits::get(one.valid, 0) {
-        row.v.fill(one.v[0]);
+    if let Some(v) = one.float(0) {
+        row.v.fill(v);
         bits::fill(&mut row.valid, grid.n);
     } else if let Some((_, h)) = one.hist.first() {
         row.hist.extend((0..grid.n as u32).map(|k| (k, h.clone())));
@@ -368,7 +351,7 @@ pub fn merge_equal(ex: &Exec<'_>, matrix: Matrix, grid: Grid, duplicates: Duplic
     for members in groups {
         let first = members[0];
         if members.len() == 1 {
-            out.push(matrix.meta(first).clone(), matrix.row(first));
+            charge.add_bytes(out.push(matrix.meta(first).clone(), matrix.row(first)))?;
             continue;
         }
         if duplicates == Duplicates::Refuse {
@@ -384,13 +367,12 @@ pub fn merge_equal(ex: &Exec<'_>, matrix: Matrix, grid: Grid, duplicates: Duplic
                 return Err(QueryError::duplicate_labels());
             }
             bits::or(&mut taken, &own);
-            bits::ones(row.valid).for_each(|k| joined.set(k, row.v[k]));
+            row.floats().for_each(|(k, v)| joined.set(k, v));
             joined.hist.extend_from_slice(row.hist);
         }
         joined.hist.sort_by_key(|(k, _)| *k);
-        out.push(matrix.meta(first).clone(), joined.view());
+        charge.add_bytes(out.push(matrix.meta(first).clone(), joined.view()))?;
     }
-    charge.add_bytes((out.len() * (grid.n + grid.words() + 8) * 8) as u64)?;
     out.add_charge(charge);
     Ok(out)
 }

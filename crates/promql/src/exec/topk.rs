@@ -2,7 +2,7 @@
 
 use super::aggregate::Groups;
 use super::quantile::extent;
-use super::rows::{Grid, Matrix, bits};
+use super::rows::{Grid, Matrix, Row, bits};
 use super::stream::Stream;
 use super::{Exec, Scalar};
 use crate::annotations::Note;
@@ -68,16 +68,16 @@ impl Kept {
     /// The rows in the given order, with only what was kept.
     fn apply<'p>(&self, from: &Matrix, order: impl Iterator<Item = usize>, grid: Grid) -> Stream<'p> {
         let mut out = Matrix::new(grid);
+        let mut row = Row::new(grid);
         for i in order {
             let keep = &self.keep[i * self.words..(i + 1) * self.words];
             if !bits::any(keep) {
                 continue;
             }
-            let mut row = from.row(i);
-            let valid: Vec<u64> = row.valid.iter().zip(keep).map(|(a, b)| a & b).collect();
-            let hist: Vec<_> = row.hist.iter().filter(|(k, _)| bits::get(keep, *k as usize)).cloned().collect();
-            (row.valid, row.hist) = (&valid, &hist);
-            out.push(from.meta(i).clone(), row);
+            from.row(i).copy_to(grid, &mut row);
+            row.valid.iter_mut().zip(keep).for_each(|(a, b)| *a &= b);
+            row.hist.retain(|(k, _)| bits::get(keep, *k as usize));
+            out.push(from.meta(i).clone(), row.view());
         }
         Stream::from_matrix(out, grid)
     }
@@ -174,11 +174,11 @@ fn best_k<'p>(ex: &Exec<'_>, a: &Aggregate, matrix: &Matrix, param: &Scalar, mem
         for w in 0..grid.words() {
             for i in group {
                 let row = matrix.row(*i as usize);
-                for b in bits::ones(&row.valid[w..=w]) {
+                for b in bits::ones(&[row.word(w)]) {
                     let k = w * RUN + b;
                     let limit = limit(param, k, matrix.len());
                     if limit > 0 {
-                        heaps[b].offer(limit, row.v[k], *i);
+                        heaps[b].offer(limit, row.at(k), *i);
                     }
                 }
             }
@@ -221,8 +221,7 @@ fn by_ratio<'p>(ex: &Exec<'_>, param: &Scalar, stream: Stream<'p>, grid: Grid) -
         row.hist.retain(|(k, _)| inside(*k as usize));
         if !row.is_empty() {
             charge.add_samples(row.view().samples())?;
-            charge.add_bytes((grid.n * 8) as u64)?;
-            out.push(meta.clone(), row.view());
+            charge.add_bytes(out.push(meta.clone(), row.view()))?;
         }
         Ok(())
     })?;

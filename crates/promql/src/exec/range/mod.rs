@@ -281,9 +281,9 @@ impl Feed {
             Feed::Rows { grid, matrix } => {
                 data.clear();
                 let row = matrix.row(i as usize);
-                for k in bits::ones(row.valid).filter(|k| !is_stale_nan(row.v[*k])) {
+                for (k, v) in row.floats().filter(|(_, v)| !is_stale_nan(*v)) {
                     data.t_ms.push(grid.time(k));
-                    data.v.push(row.v[k]);
+                    data.v.push(v);
                 }
                 for (k, h) in row.hist.iter().filter(|(_, h)| !h.is_stale()) {
                     data.hist_t_ms.push(grid.time(*k as usize));
