@@ -88,7 +88,11 @@ pub fn post_form(url: &str, form: &[(&str, &str)]) -> std::io::Result<Answer> {
 pub fn encode(form: &[(&str, &str)]) -> String {
     let escape = |s: &str| {
         s.bytes().fold(String::new(), |mut out, b| {
-            if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) { out.push(b as char) } else { out.push_str(&format!("%{b:02X}")) }
+            if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) {
+                out.push(b as char)
+            } else {
+                out.push_str(&format!("%{b:02X}"))
+            }
             out
         })
     };

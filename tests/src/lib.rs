@@ -1,6 +1,8 @@
 //! What the end-to-end tests are told with: the built binary and its real peers as processes, a target whose counter rises by one each scrape,
 //! and a plain HTTP client. Everything listens on loopback, in ports of its own and in a directory that is removed at the end.
 
+#![allow(clippy::disallowed_methods, reason = "tests live in real time, on the real disk, in a real environment")]
+
 mod http;
 mod peers;
 mod server;

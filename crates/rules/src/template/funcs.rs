@@ -50,7 +50,7 @@ pub struct Functions<'a> {
 
 type Call = Result<Value, CallError>;
 
-fn str_arg<'v>(args: &'v [Value], i: usize) -> Result<&'v str, CallError> {
+fn str_arg(args: &[Value], i: usize) -> Result<&str, CallError> {
     match &args[i] {
         Value::Str(s) => Ok(s),
         other => Err(CallError::usage(format!("wrong type for value; expected string; got {}", other.type_name()))),

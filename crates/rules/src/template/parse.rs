@@ -15,9 +15,9 @@ pub fn parse(name: &str, text: &str) -> Result<(Vec<Node>, Defined), TemplateErr
     let mut p = Parser { name, text, tokens, at: 0, defined: Defined::new(), vars: vec!["$".to_string()], loops: 0, depth: 0 };
     let (root, end) = p.nodes(&[])?;
     match end {
-        End::Eof => Ok((root, p.defined)),
+        End::Text => Ok((root, p.defined)),
         End::Else(_) => Err(p.error(p.pos(), "unexpected {{else}}")),
-        End::End => Err(p.error(p.pos(), "unexpected {{end}}")),
+        End::Block => Err(p.error(p.pos(), "unexpected {{end}}")),
     }
 }
 
@@ -34,8 +34,10 @@ struct Parser<'a> {
 }
 
 enum End {
-    Eof,
-    End,
+    /// The end of the text.
+    Text,
+    /// `{{end}}`
+    Block,
     /// `{{else}}`, with the word that follows it, if any.
     Else(Option<String>),
 }
@@ -93,7 +95,7 @@ impl Parser<'_> {
                 Tok::Text(s) => out.push(Node::Text(s)),
                 Tok::Eof => {
                     self.depth -= 1;
-                    return Ok((out, End::Eof));
+                    return Ok((out, End::Text));
                 }
                 _ => {
                     self.skip_space();
@@ -105,7 +107,7 @@ impl Parser<'_> {
                         self.at += 1;
                         let end = if word == "end" {
                             self.close("end")?;
-                            End::End
+                            End::Block
                         } else {
                             self.skip_space();
                             match self.peek().clone() {
@@ -188,11 +190,11 @@ impl Parser<'_> {
         self.vars = vars;
         self.loops = loops;
         match end {
-            End::End => {
+            End::Block => {
                 self.defined.insert(name, body);
                 Ok(())
             }
-            End::Eof => Err(self.error(self.pos(), "unexpected EOF")),
+            End::Text => Err(self.error(self.pos(), "unexpected EOF")),
             End::Else(_) => Err(self.error(self.pos(), "unexpected {{else}} in define clause")),
         }
     }
@@ -205,8 +207,8 @@ impl Parser<'_> {
         let (then, end) = self.nodes(&[])?;
         self.loops -= usize::from(word == "range");
         let otherwise = match end {
-            End::End => Vec::new(),
-            End::Eof => return Err(self.error(self.pos(), "unexpected EOF")),
+            End::Block => Vec::new(),
+            End::Text => return Err(self.error(self.pos(), "unexpected EOF")),
             End::Else(Some(next)) => {
                 if word == "range" || next != word {
                     return Err(self.error(self.pos(), format!("unexpected <{next}> in {{{{else}}}} of {word}")));
@@ -216,8 +218,8 @@ impl Parser<'_> {
             End::Else(None) => {
                 let (nodes, end) = self.nodes(&[])?;
                 match end {
-                    End::End => nodes,
-                    End::Eof => return Err(self.error(self.pos(), "unexpected EOF")),
+                    End::Block => nodes,
+                    End::Text => return Err(self.error(self.pos(), "unexpected EOF")),
                     End::Else(_) => return Err(self.error(self.pos(), "expected end; found {{else}}")),
                 }
             }

@@ -1,1 +1,0 @@
-//! Relabelling: rules that rewrite, keep or drop a set of labels.
