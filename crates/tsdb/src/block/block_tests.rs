@@ -234,6 +234,40 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever byte of a block is changed: reading says so or gives what was written, and never panics.
+    #[test]
+    fn damage_anywhere_is_contained(file in 0usize..3, at: prop::sample::Index, mask in 1u8..) {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let fs = RealFs::shared();
+        let data = series(0..6, (0..150).map(|i| i * 1000));
+        let b = write_block(&fs, dir.path(), 1, (0, 150_000), &data);
+        b.delete(0, 2000, &[Matcher::equal("n", "03")]).expect("delete");
+        let want = read_all(&b.select(0, 150_000, &[], 0).expect("select"), 0, 150_000);
+        let path = b.dir().join(["index", "chunks/000001", "tombstones"][file]);
+        let mut bytes = RealFs.read(&path).expect("read");
+        let i = at.index(bytes.len());
+        bytes[i] ^= mask;
+        std::fs::write(&path, bytes).expect("write");
+        let Ok(b) = Block::open(&fs, b.dir()) else { return Ok(()) };
+        let report = crate::tools::verify::verify_block(&b);
+        for set in [vec![], matcher(), vec![Matcher::not_equal("n", "01")]] {
+            let Ok(s) = b.select(0, 150_000, &set, 0) else { continue };
+            let got = read_all(&s, 0, 150_000);
+            for (labels, samples) in got {
+                let Some((_, all)) = want.iter().find(|w| w.0 == labels) else {
+                    prop_assert!(labels.is_empty());
+                    continue;
+                };
+                prop_assert!(samples.iter().all(|s| all.contains(s)), "samples that were never written");
+                prop_assert!(samples.len() == all.len() || !report.problems.is_empty());
+            }
+        }
+    }
+}
+
 /// Answers every select with the same series.
 struct Fixed(Arc<MemorySelection>);
 

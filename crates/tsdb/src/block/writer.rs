@@ -159,7 +159,7 @@ impl BlockWriter {
                     ChunkEncoding::Xor | ChunkEncoding::Xor2 => stats.num_float_samples += u64::from(samples),
                     _ => stats.num_histogram_samples += u64::from(samples),
                 }
-                on_chunk(&WrittenChunk { size_bytes: data.len(), samples, span_ms: maxt_ms - mint_ms });
+                on_chunk(&WrittenChunk { size_bytes: data.len(), samples, span_ms: maxt_ms.saturating_sub(mint_ms) });
             }
             index.add_series(series.labels(), &metas)?;
             stats.num_chunks += metas.len() as u64;

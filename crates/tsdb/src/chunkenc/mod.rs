@@ -9,10 +9,12 @@
 //!
 //! Arbitrary bytes give an error, never a panic and never more samples than the header's 16-bit count.
 
+pub mod appender;
 pub mod bits;
 pub mod float_histogram;
 pub mod histogram;
 pub mod layout;
+pub mod reader;
 pub mod xor;
 pub mod xor2;
 

@@ -116,7 +116,7 @@ impl<'a> BlocksSource<'a> {
             }
             let (encoding, bytes) = cursor.block.chunk(c.reference)?;
             part.clear();
-            part.decode(encoding, bytes, self.mint_ms, self.maxt_ms - 1)
+            part.decode(encoding, bytes, self.mint_ms, self.maxt_ms.saturating_sub(1))
                 .map_err(|e| BlockError::corrupt(cursor.block.dir(), format!("chunk {:#x}: {e}", c.reference)))?;
             part.remove(stones.map_or(&[], |s| s.as_slice()));
             part.iter().for_each(|s| self.samples.push(s.clone()));
@@ -150,7 +150,7 @@ impl SeriesSource for BlocksSource<'_> {
         for (i, c) in self.cursors.iter().enumerate() {
             if c.labels() == Some(out.labels()) {
                 at.push(i);
-                self.found.extend(c.chunks.iter().filter(|c| c.overlaps(self.mint_ms, self.maxt_ms - 1)).map(|c| (i, *c)));
+                self.found.extend(c.chunks.iter().filter(|c| c.overlaps(self.mint_ms, self.maxt_ms.saturating_sub(1))).map(|c| (i, *c)));
             }
         }
         self.emit(out)?;

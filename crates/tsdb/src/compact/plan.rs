@@ -61,7 +61,7 @@ fn plan_class<'a>(sorted: &[&'a BlockMeta], ranges: &[i64]) -> Vec<&'a BlockMeta
     }
     let middle = ranges.get(ranges.len() / 2).copied().unwrap_or(0);
     for b in older.iter().rev() {
-        if b.max_time_ms - b.min_time_ms < middle {
+        if b.max_time_ms.saturating_sub(b.min_time_ms) < middle {
             if b.stats.num_tombstones > 0 && b.stats.num_tombstones >= b.stats.num_series {
                 return vec![b];
             }
@@ -103,7 +103,7 @@ fn full_range<'a>(older: &[&'a BlockMeta], ranges: &[i64]) -> Vec<&'a BlockMeta>
                 continue;
             }
             // Either the range is full, or nothing more can come into it.
-            if last.max_time_ms - first.min_time_ms == *range || last.max_time_ms <= high {
+            if last.max_time_ms.saturating_sub(first.min_time_ms) == *range || last.max_time_ms <= high {
                 return part.to_vec();
             }
         }
@@ -116,7 +116,7 @@ fn split_by_range<'a, 'b>(sorted: &'b [&'a BlockMeta], range: i64) -> Vec<&'b [&
     let mut out = Vec::new();
     let mut i = 0;
     while i < sorted.len() {
-        let end = sorted[i].min_time_ms.div_euclid(range) * range + range;
+        let end = sorted[i].min_time_ms.div_euclid(range).saturating_mul(range).saturating_add(range);
         if sorted[i].max_time_ms > end {
             i += 1;
             continue;

@@ -36,7 +36,7 @@ pub fn beyond_retention(blocks: &[(Arc<BlockMeta>, u64)], limits: Limits) -> Vec
         full |= limits.size_bytes > 0 && total > limits.size_bytes;
         if m.compaction.deletable {
             out.insert(m.ulid, Why::Deletable);
-        } else if limits.time_ms > 0 && i > 0 && newest - m.max_time_ms >= limits.time_ms {
+        } else if limits.time_ms > 0 && i > 0 && newest.saturating_sub(m.max_time_ms) >= limits.time_ms {
             out.insert(m.ulid, Why::TooOld);
         } else if full {
             out.insert(m.ulid, Why::TooLarge);

@@ -199,3 +199,74 @@ fn the_documented_index() {
     let hex: String = bytes[..0x63].iter().map(|b| format!("{b:02x}")).collect();
     assert_eq!(hex, FIXTURE.replace(' ', ""));
 }
+
+/// An index as Prometheus 2.0 wrote it: strings and series are named by their offset, the table comes in any order.
+fn version_1(series: &[(&str, &str)]) -> Vec<u8> {
+    use stdx::varint::{put_uvarint, put_varint};
+    let section = |out: &mut Vec<u8>, content: &[u8]| {
+        let at = out.len() as u64;
+        out.extend_from_slice(&(content.len() as u32).to_be_bytes());
+        out.extend_from_slice(content);
+        out.extend_from_slice(&stdx::crc::crc32c(content).to_be_bytes());
+        at
+    };
+    let put_str = |out: &mut Vec<u8>, s: &str| {
+        put_uvarint(out, s.len() as u64);
+        out.extend_from_slice(s.as_bytes());
+    };
+    let mut out = MAGIC.to_be_bytes().to_vec();
+    out.push(1);
+    let strings: BTreeSet<&str> = series.iter().flat_map(|(n, v)| [*n, *v]).collect();
+    let mut content = (strings.len() as u32).to_be_bytes().to_vec();
+    let mut offsets = std::collections::BTreeMap::new();
+    for s in strings {
+        offsets.insert(s, (out.len() + 4 + content.len()) as u64);
+        put_str(&mut content, s);
+    }
+    let mut toc = Toc { symbols: section(&mut out, &content), ..Toc::default() };
+    toc.series = out.len() as u64;
+    let mut refs = Vec::new();
+    for (i, (n, v)) in series.iter().enumerate() {
+        let mut b = Vec::new();
+        [1, offsets[n], offsets[v], 1].iter().for_each(|x| put_uvarint(&mut b, *x));
+        put_varint(&mut b, i as i64);
+        put_uvarint(&mut b, 0);
+        put_uvarint(&mut b, 8);
+        refs.push(out.len() as u32);
+        put_uvarint(&mut out, b.len() as u64);
+        out.extend_from_slice(&b);
+        out.extend_from_slice(&stdx::crc::crc32c(&b).to_be_bytes());
+    }
+    let mut lists: Vec<(&str, &str, Vec<u32>)> = series.iter().zip(&refs).map(|((n, v), r)| (*n, *v, vec![*r])).rev().collect();
+    lists.push(("", "", refs));
+    toc.postings = out.len() as u64;
+    let mut table = (lists.len() as u32).to_be_bytes().to_vec();
+    for (n, v, refs) in lists {
+        let mut b = (refs.len() as u32).to_be_bytes().to_vec();
+        refs.iter().for_each(|r| b.extend_from_slice(&r.to_be_bytes()));
+        let at = section(&mut out, &b);
+        put_uvarint(&mut table, 2);
+        put_str(&mut table, n);
+        put_str(&mut table, v);
+        put_uvarint(&mut table, at);
+    }
+    toc.postings_table = section(&mut out, &table);
+    out.extend_from_slice(&toc.to_bytes());
+    out
+}
+
+#[test]
+fn version_1_is_read() {
+    let series = [("bar", "0"), ("bar", "1"), ("bar", "2"), ("foo", "bar"), ("foo", "baz")];
+    let index = open(version_1(&series));
+    assert_eq!(index.version(), 1);
+    let all = index.all_postings().expect("all").into_vec();
+    assert_eq!(all.iter().map(|r| labels_of(&index, *r)).collect::<Vec<_>>(), series.map(|p| Labels::from_pairs([p])));
+    assert_eq!(index.label_names().collect::<Vec<_>>(), ["bar", "foo"]);
+    let got = select(&index, &[Matcher::new(MatchOp::NotRegex, "foo", "^.?$").expect("matcher")]).expect("select");
+    assert_eq!(got, all[3..]);
+    let mut chunks = Vec::new();
+    index.chunks(all[4], &mut chunks).expect("chunks");
+    assert_eq!(chunks, [ChunkMeta { mint_ms: 4, maxt_ms: 4, reference: 8 }]);
+    assert_eq!(index.label_value(all[1], index.find_symbol("bar").expect("symbol")).expect("value"), "1");
+}

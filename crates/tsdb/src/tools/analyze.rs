@@ -33,7 +33,7 @@ pub fn analyze(block: &Arc<Block>, options: &Options<'_>, out: &mut dyn Write) -
     let meta = block.meta();
     let matchers = options.matchers.as_ref().map_or(&[][..], |m| &m.1);
     writeln!(out, "Block ID: {}", meta.ulid)?;
-    writeln!(out, "Duration: {}", go_duration(meta.max_time_ms - meta.min_time_ms))?;
+    writeln!(out, "Duration: {}", go_duration(meta.max_time_ms.saturating_sub(meta.min_time_ms)))?;
     writeln!(out, "Total Series: {}", meta.stats.num_series)?;
     if let Some((text, _)) = &options.matchers {
         writeln!(out, "Matcher: {text}")?;
@@ -44,7 +44,7 @@ pub fn analyze(block: &Arc<Block>, options: &Options<'_>, out: &mut dyn Write) -
     if options.matchers.is_some() {
         writeln!(out, "Matched series: {}", refs.len())?;
     }
-    let span_ms = (meta.max_time_ms - meta.min_time_ms).max(1) as u64;
+    let span_ms = (meta.max_time_ms.saturating_sub(meta.min_time_ms)).max(1) as u64;
     let mut pairs: HashMap<(String, String), Pair> = HashMap::new();
     let mut by_name: HashMap<String, u64> = HashMap::new();
     let mut entries = 0u64;
@@ -54,7 +54,7 @@ pub fn analyze(block: &Arc<Block>, options: &Options<'_>, out: &mut dyn Write) -
         chunks.clear();
         block.index().series(*r, &mut labels, &mut chunks)?;
         let (Some(first), Some(last)) = (chunks.first(), chunks.last()) else { continue };
-        let uncovered = span_ms.saturating_sub((last.maxt_ms - first.mint_ms) as u64);
+        let uncovered = span_ms.saturating_sub(last.maxt_ms.wrapping_sub(first.mint_ms) as u64);
         for (n, v) in LabelsRef::from_encoded(&labels).iter() {
             let p = pairs.entry((n.to_string(), v.to_string())).or_default();
             p.count += 1;

@@ -72,7 +72,7 @@ pub fn create_blocks(
         let first = series.values().filter_map(|s| s.first()).map(|s| s.0).min();
         let last = series.values().filter_map(|s| s.last()).map(|s| s.0).max();
         if let (Some(first), Some(last)) = (first, last) {
-            let meta = head_meta(new_ulid(), first, last + 1, &[]);
+            let meta = head_meta(new_ulid(), first, last.saturating_add(1), &[]);
             let mut source = SortedSeries { series: series.into_iter().collect(), at: 0 };
             if let Some(meta) = writer.write(dir, meta, &mut source)? {
                 on_block(&meta)?;

@@ -34,7 +34,7 @@ pub fn print(blocks: &[Arc<Block>], header: bool, human_readable: bool, out: &mu
             m.ulid.to_string(),
             time(m.min_time_ms, human_readable),
             time(m.max_time_ms, human_readable),
-            go_duration(m.max_time_ms - m.min_time_ms),
+            go_duration(m.max_time_ms.saturating_sub(m.min_time_ms)),
             m.stats.num_samples.to_string(),
             m.stats.num_chunks.to_string(),
             m.stats.num_series.to_string(),
