@@ -38,8 +38,8 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -
         head.push_str(&format!("{n}: {v}\r\n"));
     }
     head.push_str("\r\n");
-    s.write_all(head.as_bytes())?;
-    s.write_all(body)?;
+    // In one piece: a server that does not care for the body may close before a second one comes.
+    s.write_all(&[head.as_bytes(), body].concat())?;
     let mut raw = Vec::new();
     s.read_to_end(&mut raw)?;
     let bad = |why: &str| std::io::Error::other(why.to_string());

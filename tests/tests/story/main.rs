@@ -1,0 +1,20 @@
+//! The story of docs/story.md, row by row: the built binary and its real peers as processes, configured as a user of Prometheus would do it.
+//!
+//! Not a test of details: those lie beside the code. Whatever is told here is seen from outside, over HTTP, in files and in logs.
+
+mod tools;
+mod wire;
+
+mod admin;
+mod bad_input;
+mod cut;
+mod federate;
+mod grafana;
+mod mixed;
+mod pair;
+mod push_up;
+mod query;
+mod reload;
+mod restart;
+mod scrape;
+mod three_levels;
