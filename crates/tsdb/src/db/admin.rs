@@ -24,7 +24,7 @@ impl Db {
         let stop = || self.shutdown.is_requested();
         let writer = crate::block::BlockWriter::new(std::sync::Arc::clone(&self.options.fs));
         for b in self.blocks.load_full().iter().filter(|b| !b.tombstones().is_empty()) {
-            let ulid = crate::block::Ulid::new(self.options.clock.now_ms(), &mut self.rand.lock());
+            let ulid = self.new_ulid();
             compact::clean_tombstones(&writer, &self.options.dir, ulid, b, &stop)?;
         }
         self.reload()?;

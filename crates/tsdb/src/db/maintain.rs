@@ -105,8 +105,12 @@ impl Db {
         }
     }
 
-    fn new_ulid(&self) -> Ulid {
-        Ulid::new(self.options.clock.now_ms(), &mut self.rand.lock())
+    pub(super) fn new_ulid(&self) -> Ulid {
+        let (rand, last) = &mut *self.ulids.lock();
+        let next = Ulid::new(self.options.clock.now_ms(), rand);
+        // A clock that stands still or steps back must not put a new block before an old one.
+        *last = if next > *last { next } else { Ulid(last.0 + 1) };
+        *last
     }
 
     fn writer(&self) -> BlockWriter {

@@ -16,7 +16,7 @@ mod waiting;
 pub use error::DbError;
 pub use stats::{Cardinality, HeadStats};
 
-use crate::block::Block;
+use crate::block::{Block, Ulid};
 use crate::config::DbOptions;
 use crate::head::replay::ReplayProgress;
 use crate::head::{Head, Logs};
@@ -47,7 +47,8 @@ pub struct Db {
     blocks: ArcSwap<Vec<Arc<Block>>>,
     /// One compaction, reload, deletion or snapshot at a time.
     change: Mutex<()>,
-    rand: Mutex<Rand>,
+    /// Where names of blocks come from, and the last one: they rise, also within a millisecond.
+    ulids: Mutex<(Rand, Ulid)>,
     compactions: AtomicBool,
     progress: Arc<ReplayProgress>,
     state: Mutex<State>,

@@ -81,6 +81,7 @@ impl Db {
         let lock = lock(&options, &metrics)?;
         let blocks = open_blocks(fs, dir)?;
         let floor = blocks.iter().map(|b| b.meta()).filter(|m| !m.has_hint(HINT_OUT_OF_ORDER)).map(|m| m.max_time_ms).max();
+        let last_ulid = blocks.iter().map(|b| b.ulid()).max().unwrap_or_default();
         let mut found = FoundChunks::default();
         let (full, damage) = HeadChunks::open(Arc::clone(fs), &dir.join(CHUNKS_HEAD_DIR), |c| found.entry(c.id).or_default().push(c))
             .map_err(DbError::io("open full chunks of the head"))?;
@@ -114,7 +115,7 @@ impl Db {
             metrics,
             blocks: ArcSwap::from_pointee(blocks),
             change: Mutex::new(()),
-            rand: Mutex::new(Rand::from_entropy()),
+            ulids: Mutex::new((Rand::from_entropy(), last_ulid)),
             compactions: AtomicBool::new(true),
             progress,
             state: Mutex::new(State::Replaying),

@@ -175,7 +175,7 @@ impl Series {
             match (&self.open, ctx.xor2) {
                 (Open::Float(_), false) | (Open::Float2(_), true) => {}
                 (_, false) => self.open = Open::Float(XorAppender::new()),
-                (_, true) => self.open = Open::Float2(Box::new(Xor2Appender::new())),
+                (_, true) => self.open = Open::Float2(Box::default()),
             }
             self.begin(t_ms, ctx.range_ms);
         }
