@@ -2,9 +2,9 @@
 PROFILE ?= release
 BIN     := target/$(PROFILE)/narthex
 SHARED  ?= ../shared
-export NARTHEX_CONFORMANCE ?= $(SHARED)/conformance
+export NARTHEX_CONFORMANCE ?= $(abspath $(SHARED))/conformance
 
-.PHONY: build run test lint conformance e2e faults fuzz bench doc clean
+.PHONY: build run test lint conformance e2e fuzz bench doc clean
 
 build: ## the optimized binary
 	cargo build --release -p narthex
@@ -12,25 +12,28 @@ build: ## the optimized binary
 run: build ## build, then start a small tree on this machine; Ctrl-C stops all of it
 	$(BIN) tree --dir .narthex
 
-test: ## unit tests of all crates and the end-to-end tests that need no peers; others are skipped with a reason
-	cargo test --release --workspace --all-targets
+test: build ## all tests; those that need peers or reference data say so and end where these are missing
+	cargo test --release --workspace
 
 lint: ## formatting and clippy, warnings are errors
 	cargo fmt --all --check
 	cargo clippy --release --workspace -- -D warnings
 
-conformance: ## the reference's own test data; needs SHARED
+conformance: build ## the reference's own test data; needs SHARED
 	@test -d $(SHARED)/conformance || { echo "conformance data not found at $(SHARED)/conformance"; exit 1; }
-	NARTHEX_REQUIRE=conformance cargo test --release -p narthex-promql -p narthex-exposition -p narthex-tests --tests -- conformance --nocapture
+	NARTHEX_REQUIRE=conformance cargo test --release -p narthex-promql --test promqltest --test parser_conformance -- --nocapture
+	NARTHEX_REQUIRE=conformance cargo test --release -p narthex-yaml -p narthex-exposition -p narthex-discovery conformance -- --nocapture
+	NARTHEX_REQUIRE=conformance cargo test --release -p narthex-tests --test conformance --test stack -- --nocapture
 
 e2e: build ## the story of docs/story.md with real peers, which must be there
-	NARTHEX_REQUIRE=peers cargo test --release -p narthex-tests --tests -- --nocapture --test-threads 2
+	NARTHEX_REQUIRE=peers cargo test --release -p narthex-tests --test story -- --nocapture --test-threads 4
 
-fuzz: ## every fuzz target for a short time; needs nothing but the stable toolchain
-	cargo test --release --workspace -- fuzz --nocapture
+fuzz: ## the property tests that feed parsers and decoders arbitrary bytes, many more cases than in `make test`
+	PROPTEST_CASES=$(or $(N),20000) cargo test --release --workspace --lib -- never_panic arbitrary damaged
 
-bench: build ## against the peers; needs SHARED
-	NARTHEX=$(abspath $(BIN)) $(SHARED)/bench/run.py load --kinds narthex,prom,vm --series 20000 --steps 240 --tag small
+bench: build ## criterion benchmarks of the pieces; with SHARED also a small load against the peers
+	cargo bench -p narthex-promql -p narthex-tsdb
+	@test ! -d $(SHARED)/bench || NARTHEX=$(abspath $(BIN)) $(SHARED)/bench/run.py load --kinds narthex,prom,vm --series 20000 --steps 240 --tag small
 
 doc: ## rustdoc of all crates
 	cargo doc --workspace --no-deps
