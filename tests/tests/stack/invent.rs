@@ -24,6 +24,9 @@ const ALTERNATIVES: usize = 2;
 const COMBINATIONS: usize = 8;
 /// Every series has these.
 const EVERYWHERE: [&str; 7] = ["cluster", "container", "instance", "job", "namespace", "node", "pod"];
+/// Labels whose value several entities may share. Of another label the name of the first entity is the first entity's alone: else a pod
+/// would have two owners.
+const SHARED: [&str; 3] = ["cluster", "job", "namespace"];
 const BOUNDS: [&str; 9] = ["0.05", "0.1", "0.4", "1", "5", "10", "30", "60", "+Inf"];
 
 pub struct Series {
@@ -105,6 +108,9 @@ fn label_sets(
         names.insert("le");
     }
     names.remove("__name__");
+    if entity > 0 && matchers.iter().any(|m| m.value == WORD && !SHARED.contains(&m.name.as_str())) {
+        return Vec::new();
+    }
     let mut sets = vec![vec![("__name__".to_string(), name.to_string())]];
     for label in names {
         let wanted: Vec<&Matcher> = matchers.iter().filter(|m| m.name == label).collect();
@@ -171,7 +177,7 @@ fn samples(labels: &[(String, String)], entity: usize, end_ms: i64) -> Vec<(i64,
             continue;
         }
         let age = if entity == 1 && k >= RESET { k - RESET } else { k };
-        out.push((at, value(name, number, bound, age as f64, at)));
+        out.push((at, value(name, entity, number, bound, age as f64, at)));
     }
     out
 }
@@ -182,7 +188,7 @@ fn hash(seed: u64, text: &str) -> u64 {
     text.bytes().chain([0]).fold(start, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
-fn value(name: &str, number: u64, bound: f64, age: f64, at: i64) -> f64 {
+fn value(name: &str, entity: usize, number: u64, bound: f64, age: f64, at: i64) -> f64 {
     let has = |words: &[&str]| words.iter().any(|w| name.contains(w));
     let ends = |words: &[&str]| words.iter().any(|w| name.ends_with(w));
     let slope = (number % 97) as f64 / 8.0;
@@ -192,7 +198,18 @@ fn value(name: &str, number: u64, bound: f64, age: f64, at: i64) -> f64 {
         return bound * (slope + 1.0) * age;
     }
     if ends(&["_total", "_count", "_sum"]) {
-        return bound * (slope + 1.0) * age;
+        // Much that no bucket has seen: the alerts for slowness shall have something to say.
+        return 4.0 * bound * (slope + 1.0) * age;
+    }
+    // Of what can run out, one has half of it, one nearly nothing, and one loses it fast.
+    if has(&["_free", "_avail", "MemAvailable", "MemFree"]) {
+        return [5.0e5 * (1.0 + wave / 8.0), 1.0e4 * (1.0 + wave), 1.0e6 - 12_000.0 * age][entity % ENTITIES];
+    }
+    if ends(&["_capacity_bytes", "_size_bytes", "_inodes", "_files", "MemTotal_bytes", "_allocatable", "_limit", "_entries_limit"]) {
+        return 1.0e6;
+    }
+    if ends(&["_readonly"]) {
+        return 0.0;
     }
     if has(&["timestamp", "time_seconds", "_created", "start_time"]) {
         return (at / 1000) as f64 - 900.0 - slope;
