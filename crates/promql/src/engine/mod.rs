@@ -344,7 +344,7 @@ impl Engine {
         };
         let grid = match times.step_ms {
             0 => Grid::instant(times.start_ms),
-            step_ms => Grid { start_ms: times.start_ms, step_ms, n: ((times.end_ms - times.start_ms) / step_ms) as usize + 1 },
+            step_ms => Grid { start_ms: times.start_ms, step_ms, n: ((times.end_ms - times.start_ms) / step_ms) as usize + 1, pinned_shift_ms: 0 },
         };
         let mut annotations = Annotations::default();
         let per_step = self.options.per_step_stats && options.per_step_stats;

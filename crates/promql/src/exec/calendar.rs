@@ -31,11 +31,27 @@ pub fn days_in_month(year: i64, month: u32) -> u32 {
     }
 }
 
+/// Seconds from the first moment that Go's `time` can tell (the first of March of the year -292277022399) to 1970.
+const GO_EPOCH: i64 = (292_277_022_400 / 400 * 146_097 + 306) * DAY + (1969 * 365 + 1969 / 4 - 1969 / 100 + 1969 / 400) * DAY;
+
 impl Civil {
+    /// As Go's `time.Unix(seconds, 0).UTC()`: a moment before its calendar begins wraps around to the far future.
+    pub fn from_go_unix(seconds: i64) -> Civil {
+        match seconds.checked_add(GO_EPOCH) {
+            Some(0..) | None => Civil::from_unix(seconds),
+            Some(_) => Civil::from_days(
+                (i128::from(seconds) + (1 << 64)).div_euclid(i128::from(DAY)) as i64,
+                (i128::from(seconds) + (1 << 64)).rem_euclid(i128::from(DAY)) as u32,
+            ),
+        }
+    }
+
     /// By Howard Hinnant's algorithm for civil dates from day numbers (public domain): eras of 400 years, years that begin in March.
     pub fn from_unix(seconds: i64) -> Civil {
-        let days = seconds.div_euclid(DAY);
-        let of_day = seconds.rem_euclid(DAY) as u32;
+        Civil::from_days(seconds.div_euclid(DAY), seconds.rem_euclid(DAY) as u32)
+    }
+
+    fn from_days(days: i64, of_day: u32) -> Civil {
         let from_march_0000 = days + 719_468;
         let era = from_march_0000.div_euclid(146_097);
         let day_of_era = from_march_0000.rem_euclid(146_097);

@@ -181,13 +181,6 @@ pub fn evaluate<'p>(ex: &Exec<'_>, b: &'p Binary, grid: Grid) -> Result<Stream<'
     Ok(many.map(Map::Join(Box::new(ManySide { one, partner, join }))))
 }
 
-/// Rows of a signature on either side.
-#[derive(Default, Clone)]
-struct Match {
-    many: Vec<u32>,
-    one: Vec<u32>,
-}
-
 /// Results under construction, by labels.
 struct Results<'a, 'p> {
     join: &'a Join<'p>,
@@ -279,9 +272,8 @@ fn step_by_step<'p>(
     count: usize,
 ) -> Result<Stream<'p>, QueryError> {
     let m = join.matching;
-    let mut matches = vec![Match::default(); count];
-    many_sig.iter().enumerate().for_each(|(i, s)| matches[*s as usize].many.push(i as u32));
-    one_sig.iter().enumerate().for_each(|(i, s)| matches[*s as usize].one.push(i as u32));
+    let mut many_of: Vec<Vec<u32>> = vec![Vec::new(); count];
+    many_sig.iter().enumerate().for_each(|(i, s)| many_of[*s as usize].push(i as u32));
     let any = |matrix: &Matrix| {
         let mut set = vec![0u64; grid.words()];
         (0..matrix.len()).for_each(|i| matrix.row(i).add_presence(&mut set));
@@ -299,17 +291,15 @@ fn step_by_step<'p>(
         }
         ex.budget.check()?;
         let mut partners: Vec<Option<u32>> = vec![None; count];
-        for (partner, pair) in partners.iter_mut().zip(&matches) {
-            for i in pair.one.iter().copied().filter(|i| one.row(*i as usize).cell(k).is_some()) {
-                if let Some(first) = partner.replace(i) {
-                    return Err(duplicate(join, &one, first, i));
-                }
+        for (i, signature) in one_sig.iter().enumerate().filter(|(i, _)| one.row(*i).cell(k).is_some()) {
+            if let Some(first) = partners[*signature as usize].replace(i as u32) {
+                return Err(duplicate(join, &one, first, i as u32));
             }
         }
-        for (pair, partner) in matches.iter().zip(&partners) {
+        for (members, partner) in many_of.iter().zip(&partners) {
             let mut state = Matched::default();
             let one_cell = partner.and_then(|p| one.row(p as usize).cell(k));
-            for i in &pair.many {
+            for i in members {
                 let Some(l) = many.row(*i as usize).cell(k) else { continue };
                 match (one_cell, m.fill_right) {
                     (Some(r), _) => out.operate(k, (Some(*i), side(l)), (*partner, side(r)), &mut state, &mut notes)?,

@@ -138,7 +138,7 @@ fn go_int(v: f64) -> i64 {
 }
 
 pub fn date(f: DateFn, seconds: i64) -> f64 {
-    let c = Civil::from_unix(seconds);
+    let c = Civil::from_go_unix(seconds);
     match f {
         DateFn::DaysInMonth => f64::from(days_in_month(c.year, c.month)),
         DateFn::DayOfMonth => f64::from(c.day),

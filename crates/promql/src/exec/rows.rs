@@ -11,11 +11,14 @@ pub struct Grid {
     /// At least 1.
     pub step_ms: i64,
     pub n: usize,
+    /// Moves the times of `@`. Not 0 only inside a subquery with an offset that begins where its parent does: there the reference counts the
+    /// offset once more, and so must we.
+    pub pinned_shift_ms: i64,
 }
 
 impl Grid {
     pub fn instant(t_ms: i64) -> Grid {
-        Grid { start_ms: t_ms, step_ms: 1, n: 1 }
+        Grid { start_ms: t_ms, step_ms: 1, n: 1, pinned_shift_ms: 0 }
     }
 
     #[inline]

@@ -52,7 +52,7 @@ impl Select {
     /// The time that is looked at for a step.
     #[inline]
     pub fn reference(&self, grid: Grid, k: usize) -> i64 {
-        self.at_ms.unwrap_or_else(|| grid.time(k)) - self.offset_ms
+        self.at_ms.map_or_else(|| grid.time(k), |at| at + grid.pinned_shift_ms) - self.offset_ms
     }
 
     pub fn hints(&self, ex: &Exec<'_>, start_ms: i64, end_ms: i64, range_ms: i64, grid: Grid) -> SelectHints {
@@ -92,7 +92,9 @@ pub struct InstantSource {
 
 /// Reading range of a selector without a range: lookback before the first step, and (smoothed) behind the last.
 fn instant_range(ex: &Exec<'_>, select: &Select, grid: Grid) -> (i64, i64) {
-    let (first, last) = (select.reference(grid, 0), select.reference(grid, grid.n - 1));
+    // Pinned selectors are read where they should look, even where they look elsewhere.
+    let unmoved = Grid { pinned_shift_ms: 0, ..grid };
+    let (first, last) = (select.reference(unmoved, 0), select.reference(unmoved, grid.n - 1));
     let lookback = ex.switches.lookback_ms;
     (first.saturating_sub(lookback) + 1, if select.smoothed { last + lookback } else { last })
 }
@@ -110,10 +112,10 @@ enum Newest {
     Hist(usize),
 }
 
-fn each_step(select: &Select, grid: Grid, lookback: i64, data: &SeriesData, mut visit: impl FnMut(usize, Newest)) {
+fn each_step(reference: impl Fn(usize) -> i64, grid: Grid, lookback: i64, data: &SeriesData, mut visit: impl FnMut(usize, Newest)) {
     let (mut f, mut h) = (0, 0);
     for k in 0..grid.n {
-        let at = select.reference(grid, k);
+        let at = reference(k);
         while f < data.t_ms.len() && data.t_ms[f] <= at {
             f += 1;
         }
@@ -143,23 +145,29 @@ impl InstantSource {
             let n = floats(&data, grid, self.select.offset_ms, lookback, row);
             scratch.count(false, 0, n, n);
         } else {
-            each_step(&self.select, grid, lookback, &data, |k, newest| match newest {
-                Newest::Float(i) => {
-                    let v = data.v[i];
-                    if !is_stale_nan(v) {
-                        row.set(k, v);
-                        scratch.count(own, k, 1, 1);
+            each_step(
+                |k| self.select.reference(grid, k),
+                grid,
+                lookback,
+                &data,
+                |k, newest| match newest {
+                    Newest::Float(i) => {
+                        let v = data.v[i];
+                        if !is_stale_nan(v) {
+                            row.set(k, v);
+                            scratch.count(own, k, 1, 1);
+                        }
                     }
-                }
-                Newest::Hist(i) => {
-                    let h = &data.hist[i];
-                    if !h.is_stale() {
-                        let size = hist_samples(h) as u64;
-                        row.set_hist(k, Arc::clone(h));
-                        scratch.count(own, k, size, size);
+                    Newest::Hist(i) => {
+                        let h = &data.hist[i];
+                        if !h.is_stale() {
+                            let size = hist_samples(h) as u64;
+                            row.set_hist(k, Arc::clone(h));
+                            scratch.count(own, k, size, size);
+                        }
                     }
-                }
-            });
+                },
+            );
         }
         scratch.data = data;
         ex.budget.peek_samples(row.view().samples())
@@ -213,7 +221,9 @@ impl TimestampSource {
         read(s.selection.as_ref(), i, s.start_ms, s.end_ms, false, &mut data)?;
         row.reset(grid);
         let own = grid == ex.grid;
-        each_step(&s.select, grid, ex.switches.lookback_ms, &data, |k, newest| {
+        // With `@`, the reference forgets the offset here: it looks at the pinned time, in what was loaded for the offset.
+        let reference = |k: usize| s.select.at_ms.unwrap_or_else(|| s.select.reference(grid, k));
+        each_step(reference, grid, ex.switches.lookback_ms, &data, |k, newest| {
             let (stale, t, st) = match newest {
                 Newest::Float(i) => (is_stale_nan(data.v[i]), data.t_ms[i], data.st_ms.get(i)),
                 Newest::Hist(i) => (data.hist[i].is_stale(), data.hist_t_ms[i], data.hist_st_ms.get(i)),

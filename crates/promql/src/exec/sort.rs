@@ -13,11 +13,10 @@ pub fn sort<'p>(matrix: Matrix, grid: Grid, by: &SortBy, descending: bool) -> St
     };
     let mut order: Vec<usize> = (0..matrix.len()).filter(|i| !matrix.row(*i).is_empty()).collect();
     match by {
-        SortBy::Value => order.sort_by(|a, b| {
+        // What is no number comes last, whichever way.
+        SortBy::Value => go_sort(&mut order, |a, b| {
             let (a, b) = (value(*a), value(*b));
-            // What is no number comes last, whichever way.
-            let by_number = if descending { b.partial_cmp(&a) } else { a.partial_cmp(&b) };
-            by_number.unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+            b.is_nan() || if descending { b < a } else { b > a }
         }),
         SortBy::Labels(names) => order.sort_by(|a, b| {
             let (a, b) = (&matrix.meta(*a).labels, &matrix.meta(*b).labels);
@@ -31,6 +30,27 @@ pub fn sort<'p>(matrix: Matrix, grid: Grid, by: &SortBy, descending: bool) -> St
         out.push(matrix.meta(i).clone(), matrix.row(i));
     }
     Stream::from_matrix(out, grid)
+}
+
+/// Sorts as Go's `sort.Sort` does: short slices by insertion, where an order that calls what is no number less than everything turns such
+/// values round. Longer ones keep equal values in place.
+pub fn go_sort<T>(items: &mut [T], mut less: impl FnMut(&T, &T) -> bool) {
+    const BY_INSERTION: usize = 12;
+    if items.len() > BY_INSERTION {
+        items.sort_by(|a, b| match (less(a, b), less(b, a)) {
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+            _ => Ordering::Equal,
+        });
+        return;
+    }
+    for i in 1..items.len() {
+        let mut j = i;
+        while j > 0 && less(&items[j], &items[j - 1]) {
+            items.swap(j, j - 1);
+            j -= 1;
+        }
+    }
 }
 
 /// Pieces of digits and of anything else, in turn.

@@ -3,6 +3,7 @@
 use super::aggregate::Groups;
 use super::quantile::extent;
 use super::rows::{Grid, Matrix, Row, bits};
+use super::sort::go_sort;
 use super::stream::Stream;
 use super::{Exec, Scalar};
 use crate::annotations::Note;
@@ -186,10 +187,7 @@ fn best_k<'p>(ex: &Exec<'_>, a: &Aggregate, matrix: &Matrix, param: &Scalar, mem
                 heap.items.iter().for_each(|(_, i)| kept.add(*i as usize, w * RUN + b));
                 if grid.n == 1 && b == 0 {
                     // The best first, what is no number last.
-                    heap.items.sort_by(|(x, _), (y, _)| {
-                        let by_number = if top { y.partial_cmp(x) } else { x.partial_cmp(y) };
-                        by_number.unwrap_or_else(|| x.is_nan().cmp(&y.is_nan()))
-                    });
+                    go_sort(&mut heap.items, |(x, _), (y, _)| y.is_nan() || if top { y < x } else { y > x });
                     order.extend(heap.items.iter().map(|(_, i)| *i as usize));
                 }
                 heap.items.clear();

@@ -8,7 +8,7 @@ use model::{FloatHistogram, Labels, Matcher};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use storage::{LabelHints, MemorySelection, Querier, Queryable, ReadError, SelectHints, Selection, SeriesData, Warnings};
+use storage::{EncodedChunk, LabelHints, Querier, Queryable, ReadError, SelectHints, Selection, SeriesData, Warnings};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadError(String);
@@ -28,11 +28,22 @@ struct Stored {
     open: Option<FloatHistogram>,
 }
 
-/// Series with all their samples. Cloning is cheap enough for tests.
+/// Series with all their samples. Cloning is a reference count.
 #[derive(Clone, Default)]
 pub struct TestStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Clone, Default)]
+struct Inner {
     places: HashMap<Labels, usize>,
     series: Vec<(Labels, Stored)>,
+}
+
+/// Some of the series.
+struct Picked {
+    inner: Arc<Inner>,
+    numbers: Vec<usize>,
 }
 
 impl TestStore {
@@ -58,11 +69,12 @@ impl TestStore {
     }
 
     fn stored(&mut self, labels: &Labels, t_ms: i64) -> Result<Option<&mut Stored>, LoadError> {
-        let place = *self.places.entry(labels.clone()).or_insert_with(|| {
-            self.series.push((labels.clone(), Stored::default()));
-            self.series.len() - 1
+        let Inner { places, series } = Arc::make_mut(&mut self.inner);
+        let place = *places.entry(labels.clone()).or_insert_with(|| {
+            series.push((labels.clone(), Stored::default()));
+            series.len() - 1
         });
-        let stored = &mut self.series[place].1;
+        let stored = &mut series[place].1;
         let newest = stored.data.t_ms.last().copied().max(stored.data.hist_t_ms.last().copied());
         match newest {
             Some(newest) if newest > t_ms => Err(LoadError(format!("out of order sample for {labels} at {t_ms} ms"))),
@@ -96,8 +108,9 @@ impl TestStore {
         Ok(())
     }
 
-    fn matching(&self, matchers: &[Matcher]) -> impl Iterator<Item = &(Labels, Stored)> {
-        self.series.iter().filter(move |(l, _)| matchers.iter().all(|m| m.matches_labels(l.as_ref())))
+    fn matching(&self, matchers: &[Matcher]) -> impl Iterator<Item = (usize, &Labels)> {
+        let all = self.inner.series.iter().enumerate().map(|(i, (l, _))| (i, l));
+        all.filter(move |(_, l)| matchers.iter().all(|m| m.matches_labels(l.as_ref())))
     }
 }
 
@@ -197,25 +210,51 @@ impl Queryable for TestStore {
 
 impl Querier for TestStore {
     fn select(&self, sorted: bool, _hints: &SelectHints, matchers: &[Matcher]) -> Result<Arc<dyn Selection>, ReadError> {
-        let series = self.matching(matchers).map(|(l, s)| (l.clone(), s.data.clone())).collect();
-        let mut selection = MemorySelection { series, warnings: Warnings::new() };
+        let mut numbers: Vec<usize> = self.matching(matchers).map(|(i, _)| i).collect();
         if sorted {
-            selection.sort();
+            numbers.sort_by(|a, b| self.inner.series[*a].0.cmp(&self.inner.series[*b].0));
         }
-        Ok(Arc::new(selection))
+        Ok(Arc::new(Picked { inner: Arc::clone(&self.inner), numbers }))
     }
 
     fn label_values(&self, name: &str, _hints: LabelHints, matchers: &[Matcher]) -> Result<(Vec<String>, Warnings), ReadError> {
-        let mut values: Vec<String> = self.matching(matchers).filter_map(|(l, _)| l.get(name).map(str::to_string)).collect();
+        let mut values: Vec<String> = self.matching(matchers).filter_map(|(_, l)| l.get(name).map(str::to_string)).collect();
         values.sort();
         values.dedup();
         Ok((values, Warnings::new()))
     }
 
     fn label_names(&self, _hints: LabelHints, matchers: &[Matcher]) -> Result<(Vec<String>, Warnings), ReadError> {
-        let mut names: Vec<String> = self.matching(matchers).flat_map(|(l, _)| l.iter().map(|(n, _)| n.to_string()).collect::<Vec<_>>()).collect();
+        let mut names: Vec<String> = self.matching(matchers).flat_map(|(_, l)| l.iter().map(|(n, _)| n.to_string()).collect::<Vec<_>>()).collect();
         names.sort();
         names.dedup();
         Ok((names, Warnings::new()))
+    }
+}
+
+impl Selection for Picked {
+    fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    fn labels(&self, i: usize) -> Labels {
+        self.inner.series[self.numbers[i]].0.clone()
+    }
+
+    fn read(&self, i: usize, start_ms: i64, end_ms: i64, out: &mut SeriesData) -> Result<(), ReadError> {
+        let d = &self.inner.series[self.numbers[i]].1.data;
+        let inside = |t: &[i64]| t.partition_point(|t| *t < start_ms)..t.partition_point(|t| *t <= end_ms).max(t.partition_point(|t| *t < start_ms));
+        let (f, h) = (inside(&d.t_ms), inside(&d.hist_t_ms));
+        out.t_ms.extend_from_slice(&d.t_ms[f.clone()]);
+        out.v.extend_from_slice(&d.v[f.clone()]);
+        out.st_ms.extend_from_slice(&d.st_ms[f]);
+        out.hist_t_ms.extend_from_slice(&d.hist_t_ms[h.clone()]);
+        out.hist.extend_from_slice(&d.hist[h.clone()]);
+        out.hist_st_ms.extend_from_slice(&d.hist_st_ms[h]);
+        Ok(())
+    }
+
+    fn chunks(&self, _i: usize, _start_ms: i64, _end_ms: i64, _each: &mut dyn FnMut(EncodedChunk)) -> Result<(), ReadError> {
+        Err(ReadError::Other("series in memory have no chunks; read the samples".to_string()))
     }
 }

@@ -52,12 +52,13 @@ pub struct Frame {
 
 impl Frame {
     fn reference(&self, grid: Grid, k: usize) -> i64 {
-        self.at_ms.unwrap_or_else(|| grid.time(k)) - self.offset_ms
+        self.at_ms.map_or_else(|| grid.time(k), |at| at + grid.pinned_shift_ms) - self.offset_ms
     }
 
-    /// First and last time that any window holds.
+    /// First and last time that any window holds; of pinned windows where they should be, as the reference loads no more.
     fn extent(&self, grid: Grid) -> (i64, i64) {
-        let (first, last) = (self.reference(grid, 0), self.reference(grid, grid.n - 1));
+        let unmoved = Grid { pinned_shift_ms: 0, ..grid };
+        let (first, last) = (self.reference(unmoved, 0), self.reference(unmoved, grid.n - 1));
         (first - self.range_ms - self.before_ms + 1, last + self.after_ms)
     }
 }
@@ -137,13 +138,18 @@ fn check_modifiers(select: &Select, func: RangeFn) -> Result<(), QueryError> {
 
 /// The subquery's own steps for the steps of its parent: multiples of its interval. None when there are none.
 fn subquery_grid(s: &Subquery, grid: Grid) -> Option<Grid> {
-    let reference = |k: usize| s.at_ms.unwrap_or_else(|| grid.time(k)) - s.offset_ms;
+    let reference = |k: usize| s.at_ms.map_or_else(|| grid.time(k), |at| at + grid.pinned_shift_ms) - s.offset_ms;
     let (first, last) = (reference(0) - s.range_ms, reference(grid.n - 1));
     let mut start_ms = s.step_ms * (first / s.step_ms);
     if start_ms <= first {
         start_ms += s.step_ms;
     }
-    (last >= start_ms).then(|| Grid { start_ms, step_ms: s.step_ms, n: ((last - start_ms) / s.step_ms) as usize + 1 })
+    let pinned_shift_ms = match s.at_ms {
+        _ if start_ms != grid.start_ms => 0,
+        None => grid.pinned_shift_ms + s.offset_ms,
+        Some(at) => s.offset_ms + grid.start_ms - at,
+    };
+    (last >= start_ms).then(|| Grid { start_ms, step_ms: s.step_ms, n: ((last - start_ms) / s.step_ms) as usize + 1, pinned_shift_ms })
 }
 
 fn feed(ex: &Exec<'_>, input: &RangeInput, grid: Grid) -> Result<(Feed, Frame, Vec<Meta>), QueryError> {
