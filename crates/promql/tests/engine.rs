@@ -194,3 +194,17 @@ fn threads_change_no_bit() {
     assert_eq!(alone.len(), 10);
     assert_eq!(alone, ask(4));
 }
+
+#[test]
+fn a_plan_can_be_looked_at() {
+    let plan = engine(|_| {}).explain("sum by (n) (rate(seat_total[5m])) / scalar(up @ 60)", 0, 60_000, 15_000).expect("a plan");
+    let want = "each /
+  aggregate sum by (n)
+    window rate
+      select {__name__=\"seat_total\"} over 5m
+  once for all steps
+    call scalar
+      select {__name__=\"up\"} at 60000 ms
+";
+    assert_eq!(plan, want);
+}

@@ -237,6 +237,13 @@ impl Engine {
         self.run_parsed(storage, query, Some(expr), Times { start_ms: t_ms, end_ms: t_ms, step_ms: 0 }, options)
     }
 
+    /// What would be done for a query, one operator a line, those inside indented. `step_ms` 0 for an instant query. Nothing is read.
+    pub fn explain(&self, query: &str, start_ms: i64, end_ms: i64, step_ms: i64) -> Result<String, QueryError> {
+        let expr = parse::parse_expr(query, &self.options.parse).map_err(|e| QueryError::bad_data(e.to_string()))?;
+        let default_step_ms = self.default_step_ms.load(Ordering::Relaxed);
+        exec::on_deep_stack(&expr, || plan::build(&expr, &plan::Context { query, start_ms, end_ms, step_ms, default_step_ms }).map(|p| p.to_string()))
+    }
+
     fn run(&self, storage: &dyn Queryable, query: &str, times: Times, options: &QueryOptions) -> Result<QueryResult, QueryError> {
         self.run_parsed(storage, query, None, times, options)
     }

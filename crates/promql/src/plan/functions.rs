@@ -110,6 +110,39 @@ pub enum Call {
     MinOf,
 }
 
+impl Call {
+    /// For explaining a plan.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Call::Math(_) => "a function of one number",
+            Call::Clamp | Call::ClampMin | Call::ClampMax => "clamp",
+            Call::Round => "round",
+            Call::Hist(HistFn::Count) => "histogram_count",
+            Call::Hist(HistFn::Sum) => "histogram_sum",
+            Call::Hist(HistFn::Avg) => "histogram_avg",
+            Call::Hist(HistFn::Stddev) => "histogram_stddev",
+            Call::Hist(HistFn::Stdvar) => "histogram_stdvar",
+            Call::HistogramQuantile => "histogram_quantile",
+            Call::HistogramQuantiles(_) => "histogram_quantiles",
+            Call::HistogramFraction => "histogram_fraction",
+            Call::Date(_) => "a part of a date",
+            Call::Timestamp => "timestamp",
+            Call::StartTimestamp => "start_timestamp",
+            Call::Sort { descending: false, .. } => "sort",
+            Call::Sort { descending: true, .. } => "sort, the largest first",
+            Call::LabelReplace { .. } => "label_replace",
+            Call::LabelJoin { .. } => "label_join",
+            Call::Info(_) => "info",
+            Call::Absent(_) => "absent",
+            Call::Scalar => "scalar",
+            Call::Vector => "vector",
+            Call::Pi => "pi",
+            Call::MaxOf => "max_of",
+            Call::MinOf => "min_of",
+        }
+    }
+}
+
 pub(super) fn range_fn(name: &str) -> Option<RangeFn> {
     use RangeFn::*;
     Some(match name {

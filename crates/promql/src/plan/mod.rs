@@ -2,6 +2,7 @@
 //! parts that are the same at every step marked, functions looked up.
 
 mod duration;
+mod explain;
 mod functions;
 mod invariant;
 
