@@ -81,7 +81,8 @@ fn deleted_cleaned_and_taken_away() {
     server.start();
     as_deleted(&server);
 
-    let questions = [r#"sum by (class, i) (series_value)"#, r#"count by (__name__) ({__name__=~".+"})"#, r#"{"성적"}[2m]"#, "rate(scrapes_total[1m])"];
+    let questions =
+        [r#"sum by (class, i) (series_value)"#, r#"count by (__name__) ({__name__=~".+"})"#, r#"{"성적"}[2m]"#, "rate(scrapes_total[1m])"];
     let dir = snapshot.to_str().expect("a path");
     let Some(listed) = promtool(&["tsdb", "list", dir]) else { return };
     let rows: Vec<&str> = listed.lines().filter(|l| l.starts_with("01")).collect();

@@ -1,46 +1,62 @@
 //! pair: two leaves scrape the same targets; the central makes one series of them, and a kill -9 of one leaves no hole.
 
-use crate::tools::{LARGEST_HOLE_MS, Points, RECEIVER, assert_rises, config, job, points, sleep, uplink, wait_for_points};
-use narthex_tests::{CounterTarget, Server, vector};
+use crate::tools::{INTERVAL_MS, LARGEST_HOLE_MS, Points, RECEIVER, assert_rises, config, job, points, seconds, sleep, uplink, wait_for_points};
+use narthex_tests::{CounterTarget, Kind, Server, now, vector, wait_for};
 
-fn leaf(name: &str, target: &CounterTarget, central: &Server) -> Server {
+const REPLACED: &str = "a lock file from a previous execution was replaced";
+
+fn leaf(kind: Kind, name: &str, target: &CounterTarget, central: &Server) -> Option<Server> {
     let external = format!("class: \"6반\", __replica__: {name}");
     let text = config(&external, &[job("서버-1", &target.address, "grade: \"1학년\"")], &[uplink(central)]);
-    let mut leaf = Server::narthex(name, &text, &[]);
+    let mut leaf = Server::new(kind, name, &text, &[])?;
     leaf.start();
-    leaf
+    Some(leaf)
 }
 
-/// A hole is one only if a leaf that could have filled it had a sample there: a machine that stood still has none.
-fn assert_no_hole(merged: &Points, leaves: &[&Points]) {
-    for w in merged.windows(2) {
-        if w[1].0 - w[0].0 <= LARGEST_HOLE_MS {
-            continue;
+/// Holes of more than one and a half intervals in which a leaf has a sample. Where none has one, the machine stood still.
+fn holes(merged: &Points, leaves: &[&Points]) -> Vec<String> {
+    let mut out = Vec::new();
+    for w in merged.windows(2).filter(|w| w[1].0 - w[0].0 > LARGEST_HOLE_MS) {
+        let unused: Vec<_> = leaves.iter().flat_map(|l| l.iter().filter(|p| p.0 > w[0].0 && p.0 < w[1].0)).collect();
+        if !unused.is_empty() {
+            out.push(format!("a hole between {:?} and {:?}, and leaves held {unused:?}", w[0], w[1]));
         }
-        let fills = |p: &&(i64, f64)| p.0 - w[0].0 >= LARGEST_HOLE_MS / 3 && w[1].0 - p.0 >= LARGEST_HOLE_MS / 3;
-        let unused: Vec<_> = leaves.iter().flat_map(|l| l.iter().filter(fills)).collect();
-        assert!(unused.is_empty(), "a hole between {:?} and {:?}, and leaves held {unused:?}", w[0], w[1]);
     }
+    out
+}
+
+fn assert_no_hole(merged: &Points, leaves: &[&Points]) {
+    let found = holes(merged, leaves);
+    assert!(found.is_empty(), "{}\nin {merged:?}", found.join("\n"));
 }
 
 #[test]
 fn a_pair_is_one_series() {
+    pair_of(Kind::Narthex);
+}
+
+#[test]
+fn a_pair_of_prometheus_is_one_series() {
+    pair_of(Kind::Prometheus);
+}
+
+fn pair_of(kind: Kind) {
     let target = CounterTarget::start(300);
     let mut central = Server::narthex("central", &config("", &[], &[]), &[RECEIVER]);
     central.start();
-    let mut a = leaf("a", &target, &central);
-    let mut b = leaf("b", &target, &central);
+    let Some(mut a) = leaf(kind, "a", &target, &central) else { return };
+    let Some(mut b) = leaf(kind, "b", &target, &central) else { return };
     wait_for_points(&central, "scrapes_total", 12);
 
     // One dies under load while the other goes on; then it comes back; then the other one dies.
     a.kill();
     sleep(8);
-    a.expect_log(&["a lock file from a previous execution was replaced"]);
+    a.expect_log(&[REPLACED]);
     a.start();
     sleep(8);
     b.kill();
     sleep(8);
-    b.expect_log(&["a lock file from a previous execution was replaced"]);
+    b.expect_log(&[REPLACED]);
     b.start();
     sleep(6);
 
@@ -68,6 +84,46 @@ fn a_pair_is_one_series() {
     }
     // `up` never falls: one replica always saw the target.
     assert!(points(&central, "up").iter().all(|p| p.1 == 1.0));
+    a.stop();
+    b.stop();
+    central.stop();
+}
+
+/// Both failures at once: while nobody receives, one of the pair dies, then the other. What comes late, and twice, is merged as if it had come in time.
+#[test]
+fn a_pair_behind_a_cut() {
+    let target = CounterTarget::start(50);
+    let mut central = Server::narthex("central", &config("", &[], &[]), &[RECEIVER]);
+    central.expect_log(&[REPLACED]);
+    central.start();
+    let mut a = leaf(Kind::Narthex, "a", &target, &central).expect("our own binary");
+    let mut b = leaf(Kind::Narthex, "b", &target, &central).expect("our own binary");
+    for l in [&mut a, &mut b] {
+        l.expect_log(&["failed to send batch, retrying", REPLACED]);
+    }
+    wait_for_points(&central, "scrapes_total", 6);
+    central.kill();
+    sleep(4);
+    a.kill();
+    sleep(5);
+    a.start();
+    sleep(5);
+    b.kill();
+    sleep(5);
+    b.start();
+    sleep(3);
+    central.start();
+
+    let until = (now() * 1000.0) as i64;
+    let held: Vec<Points> = [&a, &b].iter().map(|l| points(l, "scrapes_total")).collect();
+    for series in ["scrapes_total", r#"series_value{i="33"}"#, "up"] {
+        let merged = wait_for("all of the time of the cut", seconds(40), || {
+            let merged = points(&central, series);
+            (merged.last().is_some_and(|p| p.0 >= until) && holes(&merged, &[&held[0], &held[1]]).is_empty()).then_some(merged)
+        });
+        assert!(merged.windows(2).all(|w| w[1].0 - w[0].0 >= INTERVAL_MS / 2), "{series}: two samples in one interval: {merged:?}");
+    }
+    assert_rises(&points(&central, "scrapes_total"));
     a.stop();
     b.stop();
     central.stop();
