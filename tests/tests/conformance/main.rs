@@ -141,8 +141,7 @@ fn conformance_rules() {
     let Some(dir) = data("rules") else { return };
     let own = files(&dir, &[".yaml"]);
     all_used(&own, &[RULES_REFUSED]);
-    let mut wrong: Vec<String> =
-        own.iter().filter_map(|f| check(&["rules"], &dir, f, " rules found", &by_reason(find(RULES_REFUSED, f)))).collect();
+    let mut wrong: Vec<String> = own.iter().filter_map(|f| check(&["rules"], &dir, f, " rules found", &by_reason(find(RULES_REFUSED, f)))).collect();
     let Some(stack) = data("kube-prometheus-stack") else { return };
     let charts: Vec<String> = files(&stack, &["rules.yaml"]);
     assert!(!charts.is_empty(), "no rule files in {}", stack.display());

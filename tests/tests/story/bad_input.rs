@@ -62,7 +62,8 @@ fn a_malformed_write_is_named_and_its_neighbours_are_kept() {
     assert_eq!(server.value(r#"count({__name__!=""})"#), None);
 
     // One good series around each bad one: the bad one is named, the good ones are stored.
-    let bad: [(&[(&str, &str)], &[(i64, f64)], &[&str]); 5] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [(i64, f64)], &'a [&'a str]);
+    let bad: [Case<'_>; 5] = [
         (&[("class", "6반")], &[(t, 1.0)], &["6반", "metric name"]),
         (&[("__name__", "twice"), ("class", "6반"), ("class", "7반")], &[(t, 1.0)], &["twice", "class"]),
         (&[("__name__", "empty"), ("", "6반")], &[(t, 1.0)], &["empty", "label"]),

@@ -2,6 +2,8 @@
 //!
 //! Not a test of details: those lie beside the code. Whatever is told here is seen from outside, over HTTP, in files and in logs.
 
+#![allow(clippy::disallowed_methods, reason = "what a user does with files, none of which has to survive the test")]
+
 mod tools;
 mod wire;
 
