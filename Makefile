@@ -4,7 +4,7 @@ BIN     := target/$(PROFILE)/narthex
 SHARED  ?= ../shared
 export NARTHEX_CONFORMANCE ?= $(abspath $(SHARED))/conformance
 
-.PHONY: build run test lint conformance e2e fuzz bench doc clean
+.PHONY: build run test lint conformance e2e diff-promql fuzz bench doc clean
 
 build: ## the optimized binary
 	cargo build --release -p narthex
@@ -23,7 +23,10 @@ conformance: build ## the reference's own test data; needs SHARED
 	@test -d $(SHARED)/conformance || { echo "conformance data not found at $(SHARED)/conformance"; exit 1; }
 	NARTHEX_REQUIRE=conformance cargo test --release -p narthex-promql --test promqltest --test parser_conformance -- --nocapture
 	NARTHEX_REQUIRE=conformance cargo test --release -p narthex-yaml -p narthex-exposition -p narthex-discovery conformance -- --nocapture
-	NARTHEX_REQUIRE=conformance cargo test --release -p narthex-tests --test conformance --test stack -- --nocapture
+	NARTHEX_REQUIRE=conformance,peers cargo test --release -p narthex-tests --test conformance --test stack -- --nocapture
+
+diff-promql: ## N random queries from SEED, asked of the engine and of a real Prometheus on the same data
+	NARTHEX_REQUIRE=peers NARTHEX_DIFF_N=$(or $(N),5000) NARTHEX_DIFF_SEED=$(or $(SEED),1) cargo test --release -p narthex-promql --test differential -- --nocapture
 
 e2e: build ## the story of docs/story.md with real peers, which must be there
 	NARTHEX_REQUIRE=peers cargo test --release -p narthex-tests --test story -- --nocapture --test-threads 4

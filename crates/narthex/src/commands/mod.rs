@@ -17,6 +17,7 @@ usage: narthex <command>
   tsdb list [-r] [dir]                  the blocks of a data directory
   tsdb analyze [--limit N] [dir] [block]   what takes the room in a block
   tsdb dump [--min-time T] [--max-time T] [--match M]... [dir]   all samples as text
+  tsdb dump-openmetrics [dir]           the same as OpenMetrics
   tsdb verify [dir]                     checks every section, series and chunk
   tsdb create-blocks-from openmetrics <file> [dir]
   tree [--dir D]                        a small tree on this machine, to look at

@@ -1,4 +1,4 @@
-//! `tsdb list|analyze|dump|verify`: looks at a data directory without changing it.
+//! `tsdb list|analyze|dump|verify` look at a data directory without changing it; `create-blocks-from openmetrics` makes blocks of a text.
 
 use crate::complain;
 use promql::parse::parse_metric_selector;
@@ -10,6 +10,7 @@ use stdx::clock::SystemClock;
 use stdx::fs::{Fs, RealFs, SharedFs};
 use stdx::metrics::Registry;
 use storage::{Queryable, SelectHints, Selection};
+use tsdb::block::{BlockError, Ulid};
 use tsdb::tools::{self, ToolError};
 
 const DEFAULT_DIR: &str = "data/";
@@ -65,7 +66,13 @@ pub fn run(args: &[&str]) -> ExitCode {
             tools::list::list(&fs, &parsed.dir(), human, &mut out).map_err(|e| e.to_string())
         }
         "analyze" => analyze(&fs, &parsed, &mut out),
-        "dump" => dump(&fs, &parsed, &mut out),
+        "dump" => match parsed.get("--format") {
+            None | Some("prom") => dump(&fs, &parsed, tools::dump::Format::Prom, &mut out),
+            Some("seriesjson") => dump(&fs, &parsed, tools::dump::Format::SeriesJson, &mut out),
+            Some(other) => Err(format!("--format: {other:?} is neither prom nor seriesjson")),
+        },
+        "dump-openmetrics" => dump(&fs, &parsed, tools::dump::Format::OpenMetrics, &mut out),
+        "create-blocks-from" => create_blocks(&fs, &parsed, &mut out),
         "verify" => match tools::verify::verify(&fs, &parsed.dir(), &mut out) {
             Ok(0) => Ok(()),
             Ok(n) => Err(format!("{n} blocks are damaged")),
@@ -96,13 +103,8 @@ fn analyze(fs: &SharedFs, args: &Args<'_>, out: &mut dyn Write) -> Result<(), St
 }
 
 /// Dumps blocks and log. The log is read by opening a copy of it, so that the directory stays as it is and may belong to a running server.
-fn dump(fs: &SharedFs, args: &Args<'_>, out: &mut dyn Write) -> Result<(), String> {
+fn dump(fs: &SharedFs, args: &Args<'_>, format: tools::dump::Format, out: &mut dyn Write) -> Result<(), String> {
     let (start, end) = (args.number("--min-time", i64::MIN)?, args.number("--max-time", i64::MAX)?);
-    let format = match args.get("--format") {
-        None | Some("prom") => tools::dump::Format::Prom,
-        Some("seriesjson") => tools::dump::Format::SeriesJson,
-        Some(other) => return Err(format!("--format: {other:?} is neither prom nor seriesjson")),
-    };
     let dir = args.dir();
     let copy = Copy::of_log(fs, &dir).map_err(|e| format!("copy the log of {}: {e}", dir.display()))?;
     let clock = SystemClock::shared();
@@ -130,6 +132,60 @@ fn dump(fs: &SharedFs, args: &Args<'_>, out: &mut dyn Write) -> Result<(), Strin
         // Whoever reads has gone.
         Err(ToolError::Output(_)) => Ok(()),
         Err(e) => Err(e.to_string()),
+    }
+}
+
+/// `create-blocks-from openmetrics <file> [dir]`
+fn create_blocks(fs: &SharedFs, args: &Args<'_>, out: &mut dyn Write) -> Result<(), String> {
+    let ["openmetrics", file, rest @ ..] = args.words.as_slice() else {
+        return Err("usage: tsdb create-blocks-from openmetrics <file> [dir]".to_string());
+    };
+    let dir = PathBuf::from(rest.first().copied().unwrap_or(DEFAULT_DIR));
+    let body = fs.read(Path::new(file)).map_err(|e| format!("{file}: {e}"))?;
+    fs.create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    let max_block_ms = args
+        .get("--max-block-duration")
+        .map_or(Ok(tools::import::DEFAULT_BLOCK_MS), |d| model::duration::parse_ms(d).map_err(|e| format!("--max-block-duration: {e}")))?;
+    let clock = SystemClock::shared();
+    let mut rand = stdx::rand::Rand::from_entropy();
+    let writer = tsdb::block::BlockWriter::new(Arc::clone(fs));
+    let mut input = OpenMetrics { path: Path::new(file), body: &body };
+    let mut written = Vec::new();
+    tools::import::create_blocks(&writer, &dir, max_block_ms, &mut input, &mut || Ulid::new(clock.now_ms(), &mut rand), &mut |meta| {
+        written.push(dir.join(meta.ulid.to_string()));
+        Ok(())
+    })
+    .map_err(|e| e.to_string())?;
+    let mut blocks = Vec::new();
+    for block in &written {
+        blocks.push(tsdb::block::Block::open(fs, block).map_err(|e| e.to_string())?);
+    }
+    tools::list::print(&blocks, true, args.get("-r").is_some(), out).map_err(|e| e.to_string())
+}
+
+/// An OpenMetrics page in which every sample has a time.
+struct OpenMetrics<'a> {
+    path: &'a Path,
+    body: &'a [u8],
+}
+
+impl tools::import::SampleInput for OpenMetrics<'_> {
+    fn walk(&mut self, each: &mut dyn FnMut(model::LabelsRef<'_>, i64, f64) -> Result<(), BlockError>) -> Result<(), BlockError> {
+        let wrong = |e: String| BlockError::Invalid(format!("{}: {e}", self.path.display()));
+        let options = exposition::ParserOptions::default();
+        let mut parser = exposition::Parser::new(self.body, exposition::Format::OpenMetrics, options);
+        let mut labels = exposition::LabelBuf::new();
+        while let Some(entry) = parser.next().map_err(|e| wrong(e.to_string()))? {
+            if !matches!(entry, exposition::Entry::Series) {
+                continue;
+            }
+            parser.labels(&mut labels).map_err(|e| wrong(e.to_string()))?;
+            let Some(t_ms) = parser.timestamp_ms() else {
+                return Err(wrong(format!("expected timestamp for series {}, got none", String::from_utf8_lossy(parser.raw()))));
+            };
+            each(labels.as_ref(), t_ms, parser.value())?;
+        }
+        Ok(())
     }
 }
 
