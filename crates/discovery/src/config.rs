@@ -97,13 +97,18 @@ impl SdConfigs {
         let Some(mut groups) = yaml::list::<TargetGroup>(node, cx, "empty or null section in static_configs") else { return };
         for (i, g) in groups.iter_mut().enumerate() {
             g.source = i.to_string();
-            if let Some(bad) = g.addresses().find(|a| a.contains('/')) {
-                let text = format!("{} is not a valid hostname", model::labels::quote(bad));
-                cx.invalid::<()>(node.items().and_then(|n| n.get(i)).unwrap_or(node), text);
-            }
         }
         if !groups.is_empty() {
             self.configs.push(SdConfig::Static(groups));
+        }
+    }
+
+    /// Refuses URLs among static targets: a mistake, unless relabelling mends it. Whether it does is known to the section that holds this one.
+    pub fn check_static_targets(&self) -> Result<(), String> {
+        let groups = self.configs.iter().filter_map(|c| if let SdConfig::Static(groups) = c { Some(groups) } else { None }).flatten();
+        match groups.flat_map(|g| g.addresses()).find(|a| a.contains('/')) {
+            Some(bad) => Err(format!("{} is not a valid hostname", model::labels::quote(bad))),
+            None => Ok(()),
         }
     }
 }

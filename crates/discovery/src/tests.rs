@@ -263,7 +263,6 @@ fn the_references_bad_files_are_refused() {
         ("kubernetes_selectors_incorrect_selector", "invalid selector: 'metadata.status-Running'; can't understand 'metadata.status-Running'"),
         ("kubernetes_bearertoken_basicauth", "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured"),
         ("kubernetes_authorization_basicauth", "at most one of basic_auth, oauth2 & authorization must be configured"),
-        ("url_in_targetgroup", "\"http://bad\" is not a valid hostname"),
         ("empty_static_config", "empty or null section in static_configs"),
         ("unknown_attr", "field consult_sd_configs not found in type"),
         ("http_url_no_scheme", "URL scheme must be 'http' or 'https'"),

@@ -1,6 +1,8 @@
-//! The `remote_write` and `remote_read` sections: every key of Prometheus. What cannot be done yet is refused by its name.
+//! The `remote_write` and `remote_read` sections: every key of Prometheus. What cannot be done yet is refused by its name when a server
+//! starts or reloads with it; reading the file stays possible.
 
-use client::HttpConfig;
+use crate::cloud::{AzureAdConfig, GoogleIamConfig};
+use client::{HttpConfig, SigV4Config};
 use model::relabel::RelabelRule;
 use std::collections::BTreeMap;
 use yaml::{Millis, Url};
@@ -24,9 +26,9 @@ yaml::table! {
         pub http: HttpConfig = HttpConfig::without_http2() => inline;
         pub queue_config: QueueConfig;
         pub metadata_config: MetadataConfig;
-        pub sigv4: Option<yaml::Node>;
-        pub azuread: Option<yaml::Node>;
-        pub google_iam: Option<yaml::Node>;
+        pub sigv4: Option<SigV4Config>;
+        pub azuread: Option<AzureAdConfig>;
+        pub google_iam: Option<GoogleIamConfig>;
     }
 }
 
@@ -93,7 +95,7 @@ impl ProtobufMessage {
             "prometheus.WriteRequest" => Ok(ProtobufMessage::V1),
             "io.prometheus.write.v2.Request" => Ok(ProtobufMessage::V2),
             other => Err(format!(
-                "invalid protobuf_message value: unknown type for remote write protobuf message {other}, supported: \"prometheus.WriteRequest\", \"io.prometheus.write.v2.Request\""
+                "invalid protobuf_message value: unknown type for remote write protobuf message {other}, supported: prometheus.WriteRequest, io.prometheus.write.v2.Request"
             )),
         }
     }
@@ -169,11 +171,15 @@ impl RemoteWriteConfig {
                 auth.join(" ")
             ));
         }
-        match auth.first() {
-            Some(name @ (&"sigv4" | &"azuread" | &"google_iam")) => {
-                Err(format!("{name} is not supported yet; use basic_auth, authorization or oauth2"))
-            }
-            _ => Ok(()),
+        Ok(())
+    }
+
+    /// The key of an authentication that can be read but not done; None when all can be done.
+    pub fn unsupported(&self) -> Option<&'static str> {
+        match (&self.azuread, &self.google_iam) {
+            (Some(_), _) => Some("azuread"),
+            (_, Some(_)) => Some("google_iam"),
+            _ => None,
         }
     }
 }

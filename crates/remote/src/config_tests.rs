@@ -34,9 +34,15 @@ fn what_cannot_be_is_refused_by_name() {
     for (text, want) in [
         ("name: a\n", "url for remote_write is empty"),
         ("url: http://a\nurls: b\n", "field urls not found"),
-        ("url: http://a\nsigv4: {region: x}\n", "sigv4 is not supported yet"),
-        ("url: http://a\nazuread: {cloud: x}\n", "azuread is not supported yet"),
-        ("url: http://a\ngoogle_iam: {credentials_file: x}\n", "google_iam is not supported yet"),
+        ("url: http://a\nsigv4: {regio: x}\n", "field regio not found in type sigv4.plain"),
+        ("url: http://a\nsigv4: {access_key: x}\n", "must provide a AWS SigV4 Access key and Secret Key"),
+        ("url: http://a\nazuread: {cloud: x}\n", "must provide a cloud"),
+        ("url: http://a\nazuread: {}\n", "must provide an Azure Managed Identity"),
+        ("url: http://a\nazuread: {sdk: {}, oauth: {}}\n", "multiple authentication methods"),
+        ("url: http://a\nazuread: {oauth: {}}\n", "must provide an Azure OAuth client_id"),
+        ("url: http://a\nazuread: {managed_identity: {client_id: x}}\n", "Azure Managed Identity client_id is invalid"),
+        ("url: http://a\nazuread: {sdk: {}, scope: 'a;b'}\n", "scope contains invalid characters"),
+        ("url: http://a\ngoogle_iam: {credentials: x}\n", "field credentials not found in type googleiam.Config"),
         ("url: http://a\nsigv4: {}\nbasic_auth: {username: a}\n", "at most one of basic_auth"),
         ("url: http://a\nheaders: {Authorization: x}\n", "authorization header must be changed via"),
         ("url: http://a\nheaders: {Content-Type: x}\n", "Content-Type is a reserved header"),
@@ -48,5 +54,21 @@ fn what_cannot_be_is_refused_by_name() {
     ] {
         let got = read(text).expect_err(text);
         assert!(got.contains(want), "{text}: {got}");
+    }
+}
+
+#[test]
+fn clouds_are_read_and_those_without_a_signer_are_named() {
+    for (text, want) in [
+        ("sigv4: {}", None),
+        ("azuread: {managed_identity: {client_id: 00000000-a12b-3cd4-e56f-000000000000}, cloud: AzureChina}", Some("azuread")),
+        (
+            "azuread: {workload_identity: {client_id: 00000000a12b3cd4e56f000000000000, tenant_id: '{00000000-a12b-3cd4-e56f-000000000000}'}}",
+            Some("azuread"),
+        ),
+        ("google_iam: {credentials_file: /x}", Some("google_iam")),
+    ] {
+        let c = read(&format!("url: http://a\n{text}\n")).expect(text);
+        assert_eq!(c.unsupported(), want, "{text}");
     }
 }

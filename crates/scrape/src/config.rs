@@ -205,17 +205,7 @@ impl ScrapeConfig {
 
     /// A URL among static targets is a mistake, unless relabelling mends it.
     fn check_static_targets(&mut self) -> Result<(), String> {
-        if !self.relabel_configs.is_empty() {
-            return Ok(());
-        }
-        for config in &self.discovery.configs {
-            if let discovery::SdConfig::Static(groups) = config
-                && let Some(bad) = groups.iter().flat_map(|g| g.addresses()).find(|a| a.contains('/'))
-            {
-                return Err(format!("{} is not a valid hostname", quote(bad)));
-            }
-        }
-        Ok(())
+        if self.relabel_configs.is_empty() { self.discovery.check_static_targets() } else { Ok(()) }
     }
 
     pub fn protocols(&self) -> &[ScrapeProtocol] {

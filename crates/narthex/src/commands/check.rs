@@ -24,9 +24,13 @@ pub fn config(args: &[&str]) -> ExitCode {
         let options = LoadOptions { agent, environment: std::env::vars().collect(), ..LoadOptions::default() };
         match config::load(&RealFs, Path::new(file), &options) {
             Ok(loaded) => {
-                let rule_files = loaded.rule_files.len();
-                let note = if rule_files == 0 { String::new() } else { format!("{rule_files} rule files found\n ") };
-                say(&format!("  SUCCESS: {note}{file} is valid prometheus config file syntax\n"));
+                for key in loaded.config.remote_write.iter().filter_map(|w| w.unsupported()) {
+                    say(&format!("  WARNING: remote_write: {key} is not supported yet; a server does not start with it"));
+                }
+                if !loaded.rule_files.is_empty() {
+                    say(&format!("  SUCCESS: {} rule files found", loaded.rule_files.len()));
+                }
+                say(&format!(" SUCCESS: {file} is valid prometheus config file syntax\n"));
                 for f in &loaded.rule_files {
                     ok &= rule_file(f, loaded.config.name_scheme());
                 }
@@ -84,7 +88,8 @@ pub fn web_config(args: &[&str]) -> ExitCode {
     let mut ok = true;
     for file in args {
         match web::config::load(&RealFs, Path::new(file)) {
-            Ok(_) => say(&format!("{file} SUCCESS")),
+            // Where promtool says it, too.
+            Ok(_) => complain(&format!("{file} SUCCESS")),
             Err(e) => {
                 complain(&format!("{file} FAILED: {e}"));
                 ok = false;

@@ -23,6 +23,11 @@ pub(super) fn section(node: &Node, cx: &mut Cx) -> Option<GlobalConfig> {
 
 /// Values may be empty here: they may become something when variables are expanded.
 fn external_labels(node: &Node, cx: &mut Cx) -> Option<Labels> {
+    for (place, what) in node.entries().into_iter().flatten().flat_map(|(k, v)| [(k, "name"), (v, "value")]) {
+        if let yaml::Kind::Binary(bytes) = &place.kind {
+            return cx.invalid(place, format!("\"{}\" is not a valid label {what}", bytes.escape_ascii()));
+        }
+    }
     let pairs = yaml::decode_map::<String>(node, cx, "labels.Labels")?;
     for (name, _) in &pairs {
         if name.is_empty() {

@@ -23,8 +23,8 @@ yaml::table! {
         pub global: GlobalConfig => with(global::section);
         pub runtime: RuntimeConfig => with(sections::runtime);
         pub alerting: AlertingConfig;
-        pub rule_files: Vec<yaml::FilePath>;
-        pub scrape_config_files: Vec<yaml::FilePath>;
+        pub rule_files: Vec<yaml::FilePath> => with(|n, cx| patterns(n, cx, "rule"));
+        pub scrape_config_files: Vec<yaml::FilePath> => with(|n, cx| patterns(n, cx, "scrape config"));
         pub scrape_configs: Vec<ScrapeConfig> => with(|n, cx| yaml::list(n, cx, "empty or null scrape config section"));
         pub storage: StorageConfig;
         pub tracing: Option<TracingConfig>;
@@ -68,12 +68,6 @@ pub struct Loaded {
 
 impl Config {
     fn check(&mut self) -> Result<(), String> {
-        for (files, what) in [(&self.rule_files, "rule"), (&self.scrape_config_files, "scrape config")] {
-            // A star may stand in the last element only.
-            if let Some(bad) = files.iter().find(|f| f.as_str().rsplit_once('/').is_some_and(|(dir, _)| dir.contains(['*', '?', '[']))) {
-                return Err(format!("invalid {what} file path {}", quote(bad.as_str())));
-            }
-        }
         let scheme = self.name_scheme();
         let am = &mut self.alerting;
         let of_sets = am.alertmanagers.iter_mut().flat_map(|a| a.relabel_configs.iter_mut().chain(&mut a.alert_relabel_configs));
@@ -93,6 +87,15 @@ impl Config {
     pub fn name_scheme(&self) -> Scheme {
         self.global.scrape.metric_name_validation_scheme.unwrap_or_default().into()
     }
+}
+
+/// Paths in which a star may stand in the last element only.
+fn patterns(node: &yaml::Node, cx: &mut yaml::Cx, what: &str) -> Option<Vec<yaml::FilePath>> {
+    let starred_dir = |n: &&yaml::Node| n.text().and_then(|t| t.rsplit_once('/')).is_some_and(|(dir, _)| dir.contains('*'));
+    if let Some(bad) = node.items().into_iter().flatten().find(starred_dir) {
+        return cx.invalid(bad, format!("invalid {what} file path {}", quote(bad.text().unwrap_or_default())));
+    }
+    yaml::FromYaml::from_yaml(node, cx)
 }
 
 fn twice<'a>(names: impl Iterator<Item = &'a str>, what: &str) -> Result<(), String> {

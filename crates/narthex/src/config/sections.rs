@@ -59,9 +59,16 @@ yaml::table! {
     #[derive(Clone, Debug, PartialEq)]
     pub struct RetentionConfig as "config.plain" check(RetentionConfig::check) {
         pub time: Millis;
-        pub size: Size;
+        pub size: Size => with(retention_size);
         /// Of the disk, 0 to 100; 0 for no limit.
         pub percentage: f64;
+    }
+}
+
+fn retention_size(node: &Node, cx: &mut Cx) -> Option<Size> {
+    match node.text() {
+        Some(t) if t.starts_with('-') => cx.invalid(node, format!("'storage.tsdb.retention.size' must be greater than or equal to 0, got {t}")),
+        _ => yaml::FromYaml::from_yaml(node, cx),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::wire::body::ContentEncoding;
 use crate::wire::{
     EXEMPLARS_WRITTEN_HEADER, FEATURE_HEADER, FEATURE_LATE_SAMPLES, HISTOGRAMS_WRITTEN_HEADER, SAMPLES_WRITTEN_HEADER, VERSION_HEADER, Version,
 };
-use client::{Bytes, HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Options, Request, header};
+use client::{Bytes, HeaderMap, HeaderName, HeaderValue, HttpClient, Method, Options, Request, SigV4, header};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -66,6 +66,7 @@ pub trait Transport: Send + Sync {
 pub struct HttpTransport {
     client: HttpClient,
     request: Request,
+    signer: Option<SigV4>,
     clock: SharedClock,
 }
 
@@ -74,6 +75,10 @@ const RETRY_ATTEMPT: HeaderName = HeaderName::from_static("retry-attempt");
 impl HttpTransport {
     /// `sender` is what this server calls itself, "" for nothing.
     pub fn new(config: &RemoteWriteConfig, name: &str, sender: &str, options: &Options) -> Result<Self, client::Error> {
+        if let Some(key) = config.unsupported() {
+            let text = format!("remote write: {key} is not supported yet; use basic_auth, authorization, oauth2 or sigv4");
+            return Err(client::Error::new(client::ErrorKind::Config, text));
+        }
         let options = Options { round_robin_dns: config.round_robin_dns, ..options.clone() };
         let client = HttpClient::new(&config.http, name, &options)?;
         let mut request = Request::new(Method::POST, config.url.as_str())?.timeout(config.remote_timeout.duration());
@@ -85,7 +90,9 @@ impl HttpTransport {
                 request.headers.insert(k, v);
             }
         }
-        Ok(HttpTransport { client, request, clock: options.clock })
+        // Amazon's managed Prometheus.
+        let signer = config.sigv4.as_ref().map(|s| SigV4::new(s, "aps", &options)).transpose()?;
+        Ok(HttpTransport { client, request, signer, clock: options.clock })
     }
 }
 
@@ -103,6 +110,9 @@ impl Transport for HttpTransport {
                 h.insert(RETRY_ATTEMPT, HeaderValue::from(push.attempt));
             }
             request.body = push.body;
+            if let Some(s) = &self.signer {
+                s.sign(&mut request).await.map_err(|e| TransportError(e.to_string()))?;
+            }
             let response = self.client.send(request).await.map_err(|e| TransportError(e.to_string()))?;
             let mut answer = read_headers(&response.headers, self.clock.now_ms());
             answer.status = response.status.as_u16();

@@ -1,6 +1,6 @@
 //! `alerting`: relabelling of alerts and the Alertmanagers they go to.
 
-use client::HttpConfig;
+use client::{HttpConfig, SigV4Config};
 use discovery::SdConfigs;
 use model::relabel::RelabelRule;
 use yaml::Millis;
@@ -19,6 +19,7 @@ yaml::table! {
     pub struct AlertmanagerConfig as "config.plain" check(AlertmanagerConfig::check) {
         pub http: HttpConfig => inline;
         pub discovery: SdConfigs => inline;
+        pub sigv4: Option<SigV4Config>;
         pub scheme: String = "http".to_string();
         pub path_prefix: String;
         pub timeout: Millis = Millis::from_secs(10);
@@ -30,9 +31,14 @@ yaml::table! {
 
 impl AlertmanagerConfig {
     fn check(&mut self) -> Result<(), String> {
+        if self.sigv4.is_some() && (self.http.basic_auth.is_some() || self.http.authorization.is_some() || self.http.oauth2.is_some()) {
+            return Err("at most one of basic_auth, authorization, oauth2, & sigv4 must be configured".to_string());
+        }
+        if self.relabel_configs.is_empty() {
+            self.discovery.check_static_targets()?;
+        }
         match self.api_version.as_str() {
             "v2" => Ok(()),
-            "v1" => Err("expected Alertmanager api version to be one of [v2] but got v1".to_string()),
             other => Err(format!("expected Alertmanager api version to be one of [v2] but got {other}")),
         }
     }

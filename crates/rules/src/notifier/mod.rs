@@ -9,12 +9,11 @@ pub use metrics::Metrics;
 
 use crate::alerting::Alert;
 use crate::eval::Notify;
-use client::HttpClient;
 use discovery::TargetGroup;
 use model::relabel::{RelabelRule, process};
 use model::{Labels, LabelsBuilder};
 use parking_lot::Mutex;
-use send::{Outgoing, Sender};
+use send::{Access, Outgoing, Sender};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stdx::clock::SharedClock;
@@ -47,7 +46,7 @@ struct State {
 
 struct Set {
     config: AlertmanagerConfig,
-    client: HttpClient,
+    access: Access,
     senders: BTreeMap<String, (Arc<Sender>, Shutdown, tokio::task::JoinHandle<()>)>,
     dropped: Vec<String>,
 }
@@ -64,23 +63,23 @@ impl Notifier {
 
     /// Takes a new configuration. Sets that did not change keep their queues.
     pub fn apply(&self, config: &AlertingConfig, external_labels: &Labels) -> Result<(), String> {
-        let mut clients = Vec::with_capacity(config.alertmanagers.len());
+        let mut ways = Vec::with_capacity(config.alertmanagers.len());
         for am in &config.alertmanagers {
-            clients.push(HttpClient::new(&am.http, "alertmanager", &self.options.client).map_err(|e| e.to_string())?);
+            ways.push(Access::new(am, &self.options.client).map_err(|e| e.to_string())?);
         }
         let mut state = self.state.lock();
         state.external_labels = external_labels.clone();
         state.relabel = config.alert_relabel_configs.clone();
         let mut old = std::mem::take(&mut state.sets);
-        for (i, (am, client)) in config.alertmanagers.iter().zip(clients).enumerate() {
+        for (i, (am, access)) in config.alertmanagers.iter().zip(ways).enumerate() {
             let name = set_name(i);
             let set = match old.remove(&name) {
                 Some(same) if same.config == *am => same,
                 Some(changed) => {
                     changed.stop();
-                    Set::new(am.clone(), client)
+                    Set::new(am.clone(), access)
                 }
-                None => Set::new(am.clone(), client),
+                None => Set::new(am.clone(), access),
             };
             state.sets.insert(name, set);
         }
@@ -112,7 +111,7 @@ impl Notifier {
             let o = &self.options;
             let timeout = s.config.timeout.duration();
             let sender =
-                Sender::new(url.clone(), s.client.clone(), timeout, o.queue_capacity, o.batch_size, self.metrics.clone(), Arc::clone(&self.clock));
+                Sender::new(url.clone(), s.access.clone(), timeout, o.queue_capacity, o.batch_size, self.metrics.clone(), Arc::clone(&self.clock));
             let stop = self.shutdown.child();
             let task = self.runtime.spawn(Arc::clone(&sender).run(stop.clone(), o.drain_on_shutdown));
             s.senders.insert(url, (sender, stop, task));
@@ -146,8 +145,8 @@ impl Notifier {
 }
 
 impl Set {
-    fn new(config: AlertmanagerConfig, client: HttpClient) -> Self {
-        Set { config, client, senders: BTreeMap::new(), dropped: Vec::new() }
+    fn new(config: AlertmanagerConfig, access: Access) -> Self {
+        Set { config, access, senders: BTreeMap::new(), dropped: Vec::new() }
     }
 
     fn stop(&self) {

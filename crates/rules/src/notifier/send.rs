@@ -1,7 +1,8 @@
 //! One Alertmanager: a bounded queue of alerts and the loop that sends them in batches.
 
+use super::config::AlertmanagerConfig;
 use super::metrics::Metrics;
-use client::{HttpClient, Request};
+use client::{HttpClient, Options, Request, Response, SigV4};
 use model::Labels;
 use model::time::format_rfc3339_ms;
 use parking_lot::Mutex;
@@ -49,9 +50,32 @@ impl Outgoing {
     }
 }
 
+/// How a set of Alertmanagers is reached.
+#[derive(Clone)]
+pub(super) struct Access {
+    client: HttpClient,
+    signer: Option<Arc<SigV4>>,
+}
+
+impl Access {
+    pub fn new(config: &AlertmanagerConfig, options: &Options) -> Result<Self, client::Error> {
+        let client = HttpClient::new(&config.http, "alertmanager", options)?;
+        // Amazon's managed Prometheus, the only one that asks for signatures.
+        let signer = config.sigv4.as_ref().map(|s| SigV4::new(s, "aps", options)).transpose()?;
+        Ok(Access { client, signer: signer.map(Arc::new) })
+    }
+
+    async fn send(&self, mut request: Request) -> Result<Response, client::Error> {
+        if let Some(s) = &self.signer {
+            s.sign(&mut request).await?;
+        }
+        self.client.send(request).await
+    }
+}
+
 pub(super) struct Sender {
     pub url: String,
-    client: HttpClient,
+    access: Access,
     timeout: Duration,
     capacity: usize,
     batch: usize,
@@ -62,14 +86,14 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub fn new(url: String, client: HttpClient, timeout: Duration, capacity: usize, batch: usize, metrics: Metrics, clock: SharedClock) -> Arc<Self> {
+    pub fn new(url: String, access: Access, timeout: Duration, capacity: usize, batch: usize, metrics: Metrics, clock: SharedClock) -> Arc<Self> {
         let am = &[url.as_str()];
         metrics.errors.with(am);
         metrics.sent.with(am);
         metrics.dropped.with(am);
         metrics.queue_length.with(am);
         Arc::new(Sender {
-            client,
+            access,
             timeout,
             capacity,
             batch: batch.max(1),
@@ -143,7 +167,7 @@ impl Sender {
 
     async fn exchange(&self, body: Vec<u8>) -> Result<(), String> {
         let request = Request::post(&self.url, "application/json", body).map_err(|e| e.to_string())?.timeout(self.timeout);
-        let response = self.client.send(request).await.map_err(|e| e.to_string())?;
+        let response = self.access.send(request).await.map_err(|e| e.to_string())?;
         let status = response.status;
         if status.is_success() {
             response.discard().await;
