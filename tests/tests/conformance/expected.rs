@@ -96,6 +96,9 @@ pub const REFUSED: &[(&str, &str)] = &[
         "invalid protobuf_message value: unknown type for remote write protobuf message io.prometheus.writet.v2.Request, supported: prometheus.WriteRequest, io.prometheus.write.v2.Request",
     ),
     ("rules.bad.yml", "invalid rule file path"),
+    // Good in themselves; the tool minds, as promtool does, that the rule files they name are not there.
+    ("rules_abs_path.good.yml", "/absolute/third.rules: No such file or directory"),
+    ("rules_abs_path_windows.good.yml", r#"c:\absolute\third.rules: No such file or directory"#),
     ("scrape_body_size_limit.bad.yml", "units: unknown unit  in 100"),
     ("scrape_config_files.bad.yml", r#"scrape timeout greater than scrape interval for scrape config with job name "prometheus""#),
     ("scrape_config_files_double_import.bad.yml", r#"found multiple scrape configs with job name "prometheus", first found in"#),
