@@ -164,6 +164,11 @@ fn policy(fs: &dyn Fs, path: &Path) -> Result<Policy, String> {
     })
 }
 
+/// Whether a file and all that it names are right.
+pub fn check(fs: &dyn Fs, path: &Path) -> Result<(), String> {
+    policy(fs, path).map(drop)
+}
+
 /// Puts a file's policy in place.
 pub fn install(guard: &Guard, fs: &dyn Fs, path: &Path) -> Result<(), String> {
     guard.set(policy(fs, path)?);

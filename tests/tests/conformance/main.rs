@@ -157,6 +157,7 @@ fn web_config() {
         ("basic_auth_users:\n  alice: $2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi\n", ""),
         ("http_server_config:\n  http2: false\n", ""),
         ("basic_auth: {}\n", "field basic_auth not found"),
+        ("tls_server_config:\n  cert_file: missing.crt\n  key_file: missing.key\n", "missing.crt"),
     ] {
         std::fs::write(dir.path().join("web.yml"), text).expect("writes");
         let wrong = check(&["web-config"], dir.path(), "web.yml", "web.yml SUCCESS", &by_reason(Some(why)));

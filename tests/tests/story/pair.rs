@@ -1,6 +1,6 @@
 //! pair: two leaves scrape the same targets; the central makes one series of them, and a kill -9 of one leaves no hole.
 
-use crate::tools::{INTERVAL_MS, LARGEST_HOLE_MS, Points, RECEIVER, assert_rises, config, job, points, seconds, sleep, uplink, wait_for_points};
+use crate::tools::{LARGEST_HOLE_MS, Points, RECEIVER, SMALLEST_STEP_MS, assert_rises, config, job, points, seconds, sleep, uplink, wait_for_points};
 use narthex_tests::{CounterTarget, Kind, Server, now, vector, wait_for};
 
 const REPLACED: &str = "a lock file from a previous execution was replaced";
@@ -121,7 +121,7 @@ fn a_pair_behind_a_cut() {
             let merged = points(&central, series);
             (merged.last().is_some_and(|p| p.0 >= until) && holes(&merged, &[&held[0], &held[1]]).is_empty()).then_some(merged)
         });
-        assert!(merged.windows(2).all(|w| w[1].0 - w[0].0 >= INTERVAL_MS / 2), "{series}: two samples in one interval: {merged:?}");
+        assert!(merged.windows(2).all(|w| w[1].0 - w[0].0 >= SMALLEST_STEP_MS), "{series}: two samples in one interval: {merged:?}");
     }
     assert_rises(&points(&central, "scrapes_total"));
     a.stop();

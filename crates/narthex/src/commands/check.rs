@@ -87,7 +87,7 @@ pub fn web_config(args: &[&str]) -> ExitCode {
     }
     let mut ok = true;
     for file in args {
-        match web::config::load(&RealFs, Path::new(file)) {
+        match web::config::check(&RealFs, Path::new(file)) {
             // Where promtool says it, too.
             Ok(_) => complain(&format!("{file} SUCCESS")),
             Err(e) => {
