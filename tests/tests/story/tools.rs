@@ -10,7 +10,9 @@ pub const INTERVAL_MS: i64 = 1000;
 /// The merge keeps samples of different replicas half an interval apart, and 0.45 of one where that closes a hole.
 pub const SMALLEST_STEP_MS: i64 = INTERVAL_MS * 45 / 100;
 /// Half an interval more is what a hand-over may cost.
-pub const LARGEST_HOLE_MS: i64 = 1500;
+pub const LARGEST_HOLE_MS: i64 = 1500 + JITTER_MS;
+/// How late a scrape may start on a machine that has other things to do.
+const JITTER_MS: i64 = 25;
 
 pub const RECEIVER: &str = "--web.enable-remote-write-receiver";
 
