@@ -257,8 +257,10 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
         clock: Arc::clone(&clock),
         registry: registry.clone(),
         runtime: handle.clone(),
+        tasks: Arc::new(uplink::OnRuntime(handle.clone())),
         dir: dir.join("uplink"),
         flush_deadline: millis(flags.duration_ms("storage.remote.flush-deadline").unwrap_or(60_000)),
+        second_lane: uplink::SecondLane::default(),
         connect: uplink::http_connect(http.clone(), urls.external.split_once("://").map_or("", |(_, rest)| rest)),
     }));
     let receiver = flags.bool("web.enable-remote-write-receiver").then(|| receiver(flags, &features, &db, &registry, &clock, in_flight));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use stdx::clock::SharedClock;
 use stdx::fs::SharedFs;
 use stdx::metrics::Registry;
+use stdx::rand::Rand;
 
 pub const HOUR_MS: i64 = 3_600_000;
 pub const DEFAULT_BLOCK_MS: i64 = 2 * HOUR_MS;
@@ -21,6 +22,8 @@ pub struct DbOptions {
     pub fs: SharedFs,
     pub clock: SharedClock,
     pub registry: Registry,
+    /// For names of blocks.
+    pub rand: Rand,
     /// 0: for ever.
     pub retention_time_ms: i64,
     /// 0: no limit.
@@ -74,6 +77,7 @@ impl DbOptions {
             fs,
             clock,
             registry,
+            rand: Rand::from_entropy(),
             retention_time_ms: DEFAULT_RETENTION_MS,
             retention_size_bytes: 0,
             min_block_ms: DEFAULT_BLOCK_MS,

@@ -39,7 +39,7 @@ pub mod tail;
 pub use compress::Compression;
 pub use cursor::{CursorBudget, CursorHold, Passed, Truncated};
 pub use error::{Corruption, WalError};
-pub use log::{SyncPolicy, Wal, WalOptions};
+pub use log::{SyncPolicy, Wal, WalOptions, WrittenBeyond};
 pub use record::{RecordType, Records};
 pub use tail::{Tail, TailEvent};
 

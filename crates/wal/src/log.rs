@@ -11,9 +11,12 @@ use crate::record::Records;
 use crate::segment::{self, SegmentWriter};
 use crate::{LogPosition, WalError, repair};
 use parking_lot::{Condvar, Mutex};
+use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use stdx::clock::SharedClock;
 use stdx::fs::{File, SharedFs};
@@ -64,6 +67,8 @@ pub struct Wal {
     appender: Mutex<Appender>,
     tip: Mutex<Tip>,
     tip_moved: Condvar,
+    /// Futures that wait for the tip to move. Taken after the tip's lock is let go of.
+    tip_wakers: Mutex<Vec<Waker>>,
     sync: Mutex<SyncState>,
     synced: Condvar,
     packers: Mutex<Vec<Staging>>,
@@ -137,6 +142,7 @@ impl Wal {
             appender: Mutex::new(Appender { writer, unsynced: Vec::new(), created: 0, dir_synced: 0, broken: None, closed: false }),
             tip: Mutex::new(Tip { written: start, closed: false }),
             tip_moved: Condvar::new(),
+            tip_wakers: Mutex::default(),
             sync: Mutex::new(SyncState { durable: start, leading: false, last, broken: None }),
             synced: Condvar::new(),
             packers: Mutex::default(),
@@ -281,7 +287,7 @@ impl Wal {
 
     fn move_tip(&self, to: LogPosition) {
         self.tip.lock().written = to;
-        self.tip_moved.notify_all();
+        self.wake_readers();
     }
 
     /// Returns when everything before `position` is as durable as the policy promises. Blocks on the disk under [`SyncPolicy::EveryCommit`].
@@ -399,6 +405,13 @@ impl Wal {
     /// Lets every waiting [`crate::Tail`] look at its shutdown signal.
     pub fn wake_readers(&self) {
         self.tip_moved.notify_all();
+        let wakers = std::mem::take(&mut *self.tip_wakers.lock());
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Completes when something is written beyond `position`, or the log is closed. For readers that may not block. Cancel-safe.
+    pub fn written_beyond(&self, position: LogPosition) -> WrittenBeyond<'_> {
+        WrittenBeyond { wal: self, position }
     }
 
     /// Syncs and closes. Later writes fail with [`WalError::Closed`]; readers may go on to the end.
@@ -420,7 +433,7 @@ impl Wal {
         }
         let result = self.sync();
         self.tip.lock().closed = true;
-        self.tip_moved.notify_all();
+        self.wake_readers();
         result
     }
 
@@ -434,6 +447,28 @@ impl Wal {
             };
         }
         self.metrics.storage_size.set(bytes as f64);
+    }
+}
+
+/// See [`Wal::written_beyond`].
+pub struct WrittenBeyond<'a> {
+    wal: &'a Wal,
+    position: LogPosition,
+}
+
+impl Future for WrittenBeyond<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        {
+            // The waker first: what is written after the look wakes it.
+            let mut wakers = self.wal.tip_wakers.lock();
+            if !wakers.iter().any(|w| w.will_wake(cx.waker())) {
+                wakers.push(cx.waker().clone());
+            }
+        }
+        let tip = *self.wal.tip.lock();
+        if tip.written > self.position || tip.closed { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

@@ -41,7 +41,7 @@ impl Backlog {
         self.link.shared.stop.is_requested()
     }
 
-    pub(super) fn run(self) {
+    pub(super) async fn run(self) {
         while !self.stopping() {
             if self.link.shared.parent.takes_late() == Some(true) {
                 let (log, time) = {
@@ -50,19 +50,19 @@ impl Backlog {
                 };
                 match (log, time) {
                     (Some(range), _) => {
-                        self.send_log(range);
+                        self.send_log(range).await;
                         continue;
                     }
                     (None, Some(range)) => {
                         let lane = self.lane(LogPosition::default());
-                        send_missing(&self.link, &lane, range, range.start_ms, &mut || self.give_way());
-                        self.finish(lane);
+                        send_missing(&self.link, &lane, range, range.start_ms, Lead::Backlog).await;
+                        self.finish(lane).await;
                         continue;
                     }
                     (None, None) => self.link.shared.backlog_acked_ms.store(i64::MAX, Ordering::Relaxed),
                 }
             }
-            self.link.shared.stop.wait_timeout(LOOK_EVERY);
+            self.link.shared.pause(LOOK_EVERY).await;
         }
     }
 
@@ -71,24 +71,15 @@ impl Backlog {
     }
 
     fn lane(&self, at: LogPosition) -> Lane {
-        Lane::start(&self.link.shared, &self.link.runtime, self.shards(), at, i64::MIN)
+        Lane::start(&self.link.shared, self.shards(), at, i64::MIN)
     }
 
-    fn finish(&self, lane: Lane) {
-        lane.finish(self.link.flush_deadline);
-    }
-
-    /// Waits while the live lane is late.
-    fn give_way(&self) {
-        let s = &self.link.shared;
-        let may = s.config.queue_config.batch_send_deadline.ms() + LIVE_MAY_WAIT_MS;
-        while s.live_delay_ms.load(Ordering::Relaxed) > may && !self.stopping() {
-            s.stop.wait_timeout(LOOK_EVERY);
-        }
+    async fn finish(&self, lane: Lane) {
+        lane.finish(self.link.flush_deadline).await;
     }
 
     /// Sends one range of the log, as far as it gets before a stop.
-    fn send_log(&self, range: LogRange) {
+    async fn send_log(&self, range: LogRange) {
         let link = &self.link;
         let s = &link.shared;
         let lane = self.lane(range.from);
@@ -98,7 +89,7 @@ impl Backlog {
         loop {
             let at = tail.position();
             let done = at >= range.to;
-            if done && lane.tracker.wait_empty(LOOK_EVERY) {
+            if done && lane.wait_empty(LOOK_EVERY).await {
                 break;
             }
             if self.stopping() || lane.is_broken() {
@@ -107,7 +98,7 @@ impl Backlog {
             if s.clock.monotonic() >= next_note {
                 next_note = s.clock.monotonic() + NOTE_EVERY;
                 self.note(&lane, range);
-                self.give_way();
+                give_way(link).await;
             }
             if done {
                 continue;
@@ -125,13 +116,13 @@ impl Backlog {
                 }
                 Err(e) => {
                     tracing::error!(remote_name = %s.name, error = %e, "read the log for the backlog");
-                    s.stop.wait_timeout(NOTE_EVERY);
+                    s.pause(NOTE_EVERY).await;
                     tail = link.wal.tail(at);
                     continue;
                 }
             };
             lane.tracker.push(fed.items, end, fed.newest_ms);
-            while !lane.push(&mut feeder.staged, LOOK_EVERY) {
+            while !lane.push(&mut feeder.staged, LOOK_EVERY).await {
                 if self.stopping() || lane.is_broken() {
                     break;
                 }
@@ -141,10 +132,10 @@ impl Backlog {
                 }
             }
         }
-        let complete = tail.position() >= range.to && lane.tracker.wait_empty(Duration::ZERO);
+        let complete = tail.position() >= range.to && lane.tracker.is_empty();
         let tracker = Arc::clone(&lane.tracker);
-        self.finish(lane);
-        let complete = complete || (tail.position() >= range.to && tracker.wait_empty(Duration::ZERO));
+        self.finish(lane).await;
+        let complete = complete || (tail.position() >= range.to && tracker.is_empty());
         let mut c = s.cursor.lock();
         if complete {
             c.backlog.retain(|r| r.to != range.to);
@@ -187,27 +178,54 @@ pub(super) fn first_time_ms(link: &Link, at: LogPosition) -> Option<i64> {
 }
 
 /// Finds out whom we talk to, with a request that carries nothing.
-pub(super) fn ask_parent(link: &Link) {
+pub(super) async fn ask_parent(link: &Link) {
     let s = &link.shared;
     let version = s.parent.version(s.config.protobuf_message);
     let encoding = crate::wire::body::ContentEncoding::Snappy;
     let body = super::batch::Encoder::new().encode(&[], version, encoding).unwrap_or_default();
     let push = Push { version, encoding, body: client::Bytes::from(body), attempt: 0 };
-    let answer = link.runtime.block_on(async {
-        tokio::select! {
-            a = s.transport.send(push) => Some(a),
-            () = s.stop.requested() => None,
-        }
-    });
+    let answer = tokio::select! {
+        biased;
+        a = s.transport.send(push) => Some(a),
+        () = s.stop.requested() => None,
+    };
     match answer {
         Some(Ok(a)) if a.status < 500 && a.status != 429 => s.parent.learn(&super::transport::Answer { status: 200, ..a }),
-        _ => drop(s.stop.wait_timeout(Duration::from_secs(1))),
+        _ => s.pause(Duration::from_secs(1)).await,
+    }
+}
+
+/// Waits while the live lane is late.
+async fn give_way(link: &Link) {
+    let s = &link.shared;
+    let may = s.config.queue_config.batch_send_deadline.ms() + LIVE_MAY_WAIT_MS;
+    while s.live_delay_ms.load(Ordering::Relaxed) > may && !s.stop.is_requested() {
+        s.pause(LOOK_EVERY).await;
+    }
+}
+
+/// Which lane sends what is read back.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lead {
+    Live,
+    Backlog,
+}
+
+impl Lead {
+    async fn between(self, link: &Link, lane: &Lane) {
+        match self {
+            Lead::Backlog => give_way(link).await,
+            Lead::Live => {
+                link.note_acked(&lane.tracker);
+                link.save_cursor();
+            }
+        }
     }
 }
 
 /// Reads a time range back from the storage and sends it through a lane, window by window, from `start_ms` on. The cursor's range shrinks as windows are
 /// acknowledged. What the storage does not hold any more is a hard gap.
-pub(super) fn send_missing(link: &Link, lane: &Lane, range: TimeRange, start_ms: i64, between: &mut dyn FnMut()) {
+pub(super) async fn send_missing(link: &Link, lane: &Lane, range: TimeRange, start_ms: i64, lead: Lead) {
     let s = &link.shared;
     let forget_until = |t_ms: i64| {
         let mut c = s.cursor.lock();
@@ -229,13 +247,13 @@ pub(super) fn send_missing(link: &Link, lane: &Lane, range: TimeRange, start_ms:
     forget_until(at);
     while at <= range.end_ms {
         let end = range.end_ms.min(at.saturating_add(WINDOW_MS - 1));
-        between();
-        if let Err(e) = send_window(link, lane, blocks.as_ref(), at, end) {
+        lead.between(link, lane).await;
+        if let Err(e) = send_window(link, lane, blocks.as_ref(), at, end).await {
             tracing::error!(remote_name = %s.name, error = %e, "read samples back for the uplink, trying again");
-            s.stop.wait_timeout(Duration::from_secs(5));
+            s.pause(Duration::from_secs(5)).await;
             return;
         }
-        while !lane.tracker.wait_empty(LOOK_EVERY) {
+        while !lane.wait_empty(LOOK_EVERY).await {
             if s.stop.is_requested() || lane.is_broken() {
                 return;
             }
@@ -249,7 +267,7 @@ pub(super) fn send_missing(link: &Link, lane: &Lane, range: TimeRange, start_ms:
     tracing::info!(remote_name = %s.name, url = %s.url, start_ms = range.start_ms, end_ms = range.end_ms, "sent what was read back from blocks");
 }
 
-fn send_window(link: &Link, lane: &Lane, blocks: &dyn storage::Queryable, start_ms: i64, end_ms: i64) -> Result<(), storage::ReadError> {
+async fn send_window(link: &Link, lane: &Lane, blocks: &dyn storage::Queryable, start_ms: i64, end_ms: i64) -> Result<(), storage::ReadError> {
     let s = &link.shared;
     let querier = blocks.querier(start_ms, end_ms)?;
     let hints = SelectHints { start_ms, end_ms, ..SelectHints::default() };
@@ -279,7 +297,7 @@ fn send_window(link: &Link, lane: &Lane, blocks: &dyn storage::Queryable, start_
         }
         let newest = out.iter().map(|i| i.t_ms).max().unwrap_or(i64::MIN);
         lane.tracker.push_beside(u32::try_from(out.len()).unwrap_or(u32::MAX), newest);
-        while !lane.push(&mut staged, LOOK_EVERY) {
+        while !lane.push(&mut staged, LOOK_EVERY).await {
             if s.stop.is_requested() || lane.is_broken() {
                 return Ok(());
             }

@@ -8,8 +8,6 @@ use super::tracker::Tracker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use stdx::rand::Rand;
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use wal::LogPosition;
 
@@ -30,28 +28,26 @@ impl Sending {
 pub(super) struct Lane {
     sending: Arc<Sending>,
     shared: Arc<Shared>,
-    runtime: Handle,
     queues: Vec<Arc<Queue>>,
     tasks: Vec<JoinHandle<()>>,
     pub tracker: Arc<Tracker>,
 }
 
 impl Lane {
-    pub(super) fn start(shared: &Arc<Shared>, runtime: &Handle, shards: usize, acked: LogPosition, acked_ms: i64) -> Lane {
+    pub(super) fn start(shared: &Arc<Shared>, shards: usize, acked: LogPosition, acked_ms: i64) -> Lane {
         let tracker = Arc::new(Tracker::new(acked, acked_ms, Arc::clone(&shared.clock)));
-        let mut lane =
-            Lane { sending: Arc::default(), shared: Arc::clone(shared), runtime: runtime.clone(), queues: Vec::new(), tasks: Vec::new(), tracker };
+        let mut lane = Lane { sending: Arc::default(), shared: Arc::clone(shared), queues: Vec::new(), tasks: Vec::new(), tracker };
         lane.spawn(shards);
         lane
     }
 
     fn spawn(&mut self, shards: usize) {
         let capacity = usize::try_from(self.shared.config.queue_config.capacity).unwrap_or(usize::MAX);
-        self.queues = (0..shards.max(1)).map(|_| Arc::new(Queue::new(capacity))).collect();
+        self.queues = (0..shards.max(1)).map(|_| Arc::new(Queue::new(capacity, Arc::clone(&self.shared)))).collect();
         for q in &self.queues {
             let sender =
-                Sender::new(Arc::clone(&self.shared), Arc::clone(q), Arc::clone(&self.tracker), Arc::clone(&self.sending), Rand::from_entropy());
-            self.tasks.push(self.runtime.spawn(sender.run()));
+                Sender::new(Arc::clone(&self.shared), Arc::clone(q), Arc::clone(&self.tracker), Arc::clone(&self.sending), self.shared.tasks.rand());
+            self.tasks.push(self.shared.tasks.spawn(Box::pin(sender.run())));
         }
     }
 
@@ -69,10 +65,21 @@ impl Lane {
         self.tasks.iter().any(JoinHandle::is_finished)
     }
 
+    /// True when nothing is on its way, now or within the time.
+    pub(super) async fn wait_empty(&self, timeout: Duration) -> bool {
+        // Made before the look: what is emptied after it is heard.
+        let emptied = self.tracker.emptied();
+        if self.tracker.is_empty() {
+            return true;
+        }
+        self.shared.within(timeout, emptied).await;
+        self.tracker.is_empty()
+    }
+
     /// Hands over what is staged, in the order of the shards. True when all of it is; false when a shard stayed full for the time.
-    pub(super) fn push(&self, staged: &mut [Vec<Item>], timeout: Duration) -> bool {
+    pub(super) async fn push(&self, staged: &mut [Vec<Item>], timeout: Duration) -> bool {
         for (q, items) in self.queues.iter().zip(staged) {
-            if !items.is_empty() && !q.push_all(items, timeout) {
+            if !items.is_empty() && !q.push_all(items, timeout).await {
                 self.shared.metrics.enqueue_retries.inc();
                 return false;
             }
@@ -89,22 +96,20 @@ impl Lane {
     }
 
     /// Sends what is queued, for so long at most; then gives up. Nothing is lost: what was not acknowledged is sent by the next start.
-    pub(super) fn finish(self, flush: Duration) {
+    pub(super) async fn finish(self, flush: Duration) {
         self.queues.iter().for_each(|q| q.close());
-        let Lane { shared, runtime, tasks, .. } = self;
+        let Lane { shared, tasks, .. } = self;
         let aborts: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
-        runtime.block_on(async move {
-            let all = async {
-                for t in tasks {
-                    // A panic in a task was reported by its runtime; its samples stay unacknowledged.
-                    let _ = t.await;
-                }
-            };
-            if tokio::time::timeout(flush, all).await.is_err() {
-                tracing::warn!(remote_name = %shared.name, url = %shared.url, "flush deadline reached, the rest is sent after the next start");
-                shared.abort.request();
-                aborts.iter().for_each(|a| a.abort());
+        let all = async {
+            for t in tasks {
+                // A panic in a task was reported by its runtime; its samples stay unacknowledged.
+                let _ = t.await;
             }
-        });
+        };
+        if shared.within(flush, all).await.is_none() {
+            tracing::warn!(remote_name = %shared.name, url = %shared.url, "flush deadline reached, the rest is sent after the next start");
+            shared.abort.request();
+            aborts.iter().for_each(|a| a.abort());
+        }
     }
 }

@@ -1,29 +1,27 @@
-//! One uplink at work: a thread that reads the log at its end and keeps the cursor, and a thread for the backlog beside it.
+//! One uplink at work: a lane that reads the log at its end and keeps the cursor, and one for the backlog beside it. Each runs in a thread of its own, as
+//! it reads the disk; a simulation runs them as tasks.
 //!
 //! Normally there is one lane: the log is read in order, from the cursor on. When the live lane finds itself far behind and the parent takes samples of any
 //! age, it leaves what lies between to the backlog lane and goes on at the end of the log. A parent that does not is served in order: first what has to be read
 //! back from blocks, then the log.
 
-use super::backlog::{self, Backlog};
+use super::backlog::{self, Backlog, Lead};
 use super::cursor::{Cursor, LogRange, TimeRange};
 use super::feed::Feeder;
 use super::lane::Lane;
 use super::series::SeriesCache;
 use super::shared::Shared;
+use super::tasks::Work;
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::Duration;
 use stdx::fs::SharedFs;
+use stdx::shutdown::Shutdown;
 use storage::Queryable;
-use tokio::runtime::Handle;
 use wal::{CursorHold, LogPosition, Tail, TailEvent, Wal};
 
-/// The live lane leaves the rest to the backlog lane when it is further behind than both.
-const BEHIND_MS: i64 = 30_000;
-const BEHIND_BYTES: u64 = 256 << 10;
 /// How often the cursor is written, metrics are set, and the lanes are thought about.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the number of shards is thought about.
@@ -35,7 +33,20 @@ const SWEEP_EVERY: Duration = Duration::from_secs(15 * 60);
 /// Wait for the log, or for room in a shard, before looking after everything else again.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// What the threads of one uplink need.
+/// The live lane leaves the rest to the backlog lane when it is further behind than both.
+#[derive(Clone, Copy, Debug)]
+pub struct SecondLane {
+    pub behind_ms: i64,
+    pub behind_bytes: u64,
+}
+
+impl Default for SecondLane {
+    fn default() -> Self {
+        SecondLane { behind_ms: 30_000, behind_bytes: 256 << 10 }
+    }
+}
+
+/// What the lanes of one uplink need.
 pub(super) struct Link {
     pub shared: Arc<Shared>,
     pub wal: Arc<Wal>,
@@ -43,12 +54,12 @@ pub(super) struct Link {
     /// Time of the oldest sample that is stored; None when nothing is.
     pub oldest_stored_ms: Arc<dyn Fn() -> Option<i64> + Send + Sync>,
     pub fs: SharedFs,
-    pub runtime: Handle,
     pub cursor_path: PathBuf,
     pub hold: CursorHold,
     pub cache: Arc<Mutex<SeriesCache>>,
     pub naming: Arc<super::series::Naming>,
     pub flush_deadline: Duration,
+    pub second_lane: SecondLane,
     /// The first uplink counts what comes in for all.
     pub counts_in: bool,
 }
@@ -56,28 +67,51 @@ pub(super) struct Link {
 /// A running uplink.
 pub(super) struct Running {
     pub link: Arc<Link>,
-    threads: Vec<JoinHandle<()>>,
+    /// Sent by each lane at its end.
+    ended: Vec<Shutdown>,
+}
+
+/// Says at the end of a lane, however it ends, that it is over.
+struct Ending(Shutdown);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.request();
+    }
 }
 
 impl Running {
     pub(super) fn start(link: Arc<Link>) -> std::io::Result<Running> {
-        let mut threads = Vec::new();
-        let name = &link.shared.name;
-        for (role, work) in [("live", run_live as fn(&Arc<Link>)), ("back", run_backlog)] {
-            let own = Arc::clone(&link);
-            threads.push(std::thread::Builder::new().name(format!("uplink-{name}-{role}")).spawn(move || work(&own))?);
+        let mut running = Running { link, ended: Vec::new() };
+        let live = Box::pin(run_live(Arc::clone(&running.link)));
+        let back = Box::pin(Backlog::new(Arc::clone(&running.link)).run());
+        match running.start_lane("live", live).and_then(|()| running.start_lane("back", back)) {
+            Ok(()) => Ok(running),
+            Err(e) => {
+                running.link.shared.stop.request();
+                Err(e)
+            }
         }
-        Ok(Running { link, threads })
+    }
+
+    fn start_lane(&mut self, role: &str, work: Work) -> std::io::Result<()> {
+        let ended = Shutdown::new();
+        let ending = Ending(ended.clone());
+        let work = Box::pin(async move {
+            let _ending = ending;
+            work.await;
+        });
+        self.link.shared.tasks.spawn_reader(&format!("uplink-{}-{role}", self.link.shared.name), work)?;
+        self.ended.push(ended);
+        Ok(())
     }
 
     /// Stops reading, lets what is queued go out if the parent takes it, writes the cursor.
-    pub(super) fn stop(self) {
+    pub(super) async fn stop(self) {
         self.link.shared.stop.request();
         self.link.wal.wake_readers();
-        for t in self.threads {
-            if t.join().is_err() {
-                tracing::error!(remote_name = %self.link.shared.name, "a thread of the uplink panicked");
-            }
+        for e in self.ended {
+            e.requested().await;
         }
         self.link.save_cursor();
     }
@@ -117,17 +151,13 @@ impl Link {
     }
 }
 
-fn run_backlog(link: &Arc<Link>) {
-    Backlog::new(Arc::clone(link)).run();
-}
-
-fn run_live(link: &Arc<Link>) {
+async fn run_live(link: Arc<Link>) {
     while !link.shared.stop.is_requested() {
-        Live::new(Arc::clone(link)).run();
+        Live::new(Arc::clone(&link)).run().await;
     }
 }
 
-/// The live lane's thread.
+/// The live lane.
 struct Live {
     link: Arc<Link>,
     lane: Lane,
@@ -147,7 +177,7 @@ impl Live {
     fn new(link: Arc<Link>) -> Live {
         let (shared, cursor) = (Arc::clone(&link.shared), link.shared.cursor.lock().clone());
         let shards = link.wanted_shards();
-        let lane = Lane::start(&shared, &link.runtime, shards, cursor.live, cursor.acked_ms);
+        let lane = Lane::start(&shared, shards, cursor.live, cursor.acked_ms);
         let feeder = Feeder::new(Arc::clone(&shared), Arc::clone(&link.cache), shards, link.counts_in);
         let tail = link.wal.tail(cursor.live);
         let now = shared.clock.monotonic();
@@ -181,31 +211,31 @@ impl Live {
         self.link.shared.stop.is_requested()
     }
 
-    fn run(mut self) {
+    async fn run(mut self) {
         while !self.stopping() && !self.lane.is_broken() {
             self.tick();
             if let Some(n) = self.reshard_to {
-                if self.lane.tracker.wait_empty(LOOK_EVERY) {
+                if self.lane.wait_empty(LOOK_EVERY).await {
                     self.reshard(n);
                 }
                 continue;
             }
-            if self.missing_first() {
+            if self.missing_first().await {
                 continue;
             }
-            self.read();
+            self.read().await;
         }
         let Live { link, lane, .. } = self;
         let tracker = Arc::clone(&lane.tracker);
-        lane.finish(link.flush_deadline);
+        lane.finish(link.flush_deadline).await;
         link.note_acked(&tracker);
         link.save_cursor();
     }
 
     /// Reads one record, or waits a little for it.
-    fn read(&mut self) {
+    async fn read(&mut self) {
         let entry = self.lane.tracker.next();
-        let (end, fed) = match self.tail.next(LOOK_EVERY, &self.link.shared.stop) {
+        let (end, fed) = match self.tail.next(Duration::ZERO, &self.link.shared.stop) {
             Ok(TailEvent::Record(r)) => (r.end, self.feeder.take(r.bytes, entry)),
             Ok(TailEvent::Damaged(c)) => {
                 tracing::warn!(remote_name = %self.link.shared.name, error = %c, "part of the log cannot be read, it is not sent");
@@ -214,28 +244,38 @@ impl Live {
             Ok(TailEvent::Skipped { from, to }) => return self.skipped(from, to),
             Ok(TailEvent::Idle) => {
                 let at = self.tail.position();
-                return self.lane.tracker.push(0, at, i64::MIN);
+                self.lane.tracker.push(0, at, i64::MIN);
+                return self.wait_for_log(at).await;
             }
-            Ok(TailEvent::Closed) => {
-                self.link.shared.stop.wait_timeout(LOOK_EVERY);
-                return;
-            }
+            Ok(TailEvent::Closed) => return self.link.shared.pause(LOOK_EVERY).await,
             Err(e) => {
                 tracing::error!(remote_name = %self.link.shared.name, error = %e, "read the log");
-                self.link.shared.stop.wait_timeout(TICK);
                 self.tail = self.link.wal.tail(self.tail.position());
-                return;
+                return self.link.shared.pause(TICK).await;
             }
         };
         self.lane.tracker.push(fed.items, end, fed.newest_ms);
         self.read_ms = self.read_ms.max(fed.newest_ms);
         self.rates.read += u64::from(fed.items);
-        while !self.lane.push(&mut self.feeder.staged, LOOK_EVERY) {
+        while !self.lane.push(&mut self.feeder.staged, LOOK_EVERY).await {
             if self.stopping() || self.lane.is_broken() {
                 return;
             }
             self.tick();
         }
+    }
+
+    /// Waits a little for something to be written behind `at`.
+    async fn wait_for_log(&self, at: LogPosition) {
+        let s = &self.link.shared;
+        let written_or_stop = async {
+            tokio::select! {
+                biased;
+                () = s.stop.requested() => {}
+                () = self.link.wal.written_beyond(at) => {}
+            }
+        };
+        s.within(LOOK_EVERY, written_or_stop).await;
     }
 
     /// The log was cut. What was cut while we were registered is known by its times; else it lies between what was acknowledged and what comes now.
@@ -261,25 +301,20 @@ impl Live {
     }
 
     /// For a parent that takes no late samples, what has to be read back goes before what comes. True when that was at work.
-    fn missing_first(&mut self) -> bool {
+    async fn missing_first(&mut self) -> bool {
         let Some(range) = self.shared().cursor.lock().missing.first().copied() else { return false };
         match self.shared().parent.takes_late() {
             Some(true) => false,
             // What is under way goes first, so that it is known where the rest begins.
-            Some(false) if !self.lane.tracker.wait_empty(LOOK_EVERY) => true,
+            Some(false) if !self.lane.wait_empty(LOOK_EVERY).await => true,
             Some(false) => {
                 // In order: nothing that was acknowledged already would be taken again.
                 let start_ms = range.start_ms.max(self.lane.tracker.acked().1.saturating_add(1));
-                let link = Arc::clone(&self.link);
-                backlog::send_missing(&link, &self.lane, range, start_ms, &mut || {
-                    self.next_tick = self.next_tick.min(link.shared.clock.monotonic());
-                    link.note_acked(&self.lane.tracker);
-                    link.save_cursor();
-                });
+                backlog::send_missing(&self.link, &self.lane, range, start_ms, Lead::Live).await;
                 true
             }
             None => {
-                backlog::ask_parent(&self.link);
+                backlog::ask_parent(&self.link).await;
                 true
             }
         }
@@ -341,7 +376,10 @@ impl Live {
         let s = Arc::clone(self.shared());
         let (read, end) = (self.tail.position(), self.link.wal.end());
         let behind_ms = s.clock.now_ms() - self.read_ms;
-        if s.parent.takes_late() != Some(true) || behind_ms < BEHIND_MS || self.link.wal.bytes_between(read, end) < BEHIND_BYTES {
+        if s.parent.takes_late() != Some(true)
+            || behind_ms < self.link.second_lane.behind_ms
+            || self.link.wal.bytes_between(read, end) < self.link.second_lane.behind_bytes
+        {
             return;
         }
         tracing::info!(remote_name = %s.name, url = %s.url, from = %read, to = %end, behind_ms, "sending the newest samples first and the backlog beside them");
@@ -390,7 +428,7 @@ impl Live {
 
 impl Link {
     /// Takes over what the live lane has had acknowledged.
-    fn note_acked(&self, tracker: &super::tracker::Tracker) {
+    pub(super) fn note_acked(&self, tracker: &super::tracker::Tracker) {
         let (live, acked_ms) = tracker.acked();
         let mut c = self.shared.cursor.lock();
         c.live = c.live.max(live);

@@ -24,7 +24,8 @@ pub(super) async fn run(shared: Arc<Shared>, source: Arc<dyn MetadataSource>) {
     }
     loop {
         tokio::select! {
-            () = tokio::time::sleep(every) => {}
+            biased;
+            () = shared.tasks.sleep(every) => {}
             () = shared.stop.requested() => return,
         }
         // In version 2.0 it travels with the series.
@@ -52,6 +53,7 @@ async fn send_all(shared: &Shared, all: &[(String, Metadata)]) {
         for attempt in 0..TRIES {
             let push = Push { version: Version::V1, encoding: ContentEncoding::Snappy, body: body.clone(), attempt };
             let answer = tokio::select! {
+                biased;
                 a = shared.transport.send(push) => a,
                 () = shared.stop.requested() => return,
             };
@@ -63,7 +65,7 @@ async fn send_all(shared: &Shared, all: &[(String, Metadata)]) {
                 Ok(a) if a.status != 429 && a.status < 500 => break,
                 _ => {
                     shared.metrics.metadata_retried.add(n);
-                    tokio::time::sleep(shared.config.queue_config.max_backoff.duration()).await;
+                    shared.tasks.sleep(shared.config.queue_config.max_backoff.duration()).await;
                 }
             }
         }

@@ -21,12 +21,15 @@ mod queue;
 mod sender;
 mod series;
 mod shared;
+mod tasks;
 mod tracker;
 mod transport;
 
 pub use batch::Counts;
 pub use cursor::{Cursor, LogRange, TimeRange};
+pub use link::SecondLane;
 pub use metadata::MetadataSource;
+pub use tasks::{OnRuntime, Tasks, Work};
 pub use transport::{Answer, Features, HttpTransport, Push, Sending, Transport, TransportError};
 
 use crate::config::RemoteWriteConfig;
@@ -65,12 +68,15 @@ pub struct Deps {
     pub fs: SharedFs,
     pub clock: SharedClock,
     pub registry: Registry,
-    /// Where the sending tasks run.
+    /// For those who stop or change uplinks and may block.
     pub runtime: tokio::runtime::Handle,
+    /// Where the lanes run; [`OnRuntime`] in the program.
+    pub tasks: Arc<dyn Tasks>,
     /// `<data>/uplink`; one directory in it for each destination.
     pub dir: PathBuf,
     /// How long a stop waits for what is queued.
     pub flush_deadline: Duration,
+    pub second_lane: SecondLane,
     pub connect: Connect,
 }
 
@@ -153,33 +159,40 @@ pub struct Uplinks {
     deps: Deps,
     metrics: Metrics,
     entries: Mutex<Vec<Entry>>,
+    /// One change at a time.
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl Uplinks {
     pub fn new(deps: Deps) -> Self {
         let metrics = Metrics::new(&deps.registry);
-        Uplinks { deps, metrics, entries: Mutex::default() }
+        Uplinks { deps, metrics, entries: Mutex::default(), changing: tokio::sync::Mutex::default() }
+    }
+
+    /// [`Uplinks::change`] for those who may block.
+    pub fn apply(&self, configs: &[RemoteWriteConfig], external: &Labels) -> Result<(), UplinkError> {
+        self.deps.runtime.block_on(self.change(configs, external))
     }
 
     /// Makes the uplinks what the configuration says: starts, stops, restarts the changed ones at their cursors. An uplink that is new starts at the end of the
-    /// log, as Prometheus does; one whose cursor lies on the disk goes on there. Nothing changes when an error is returned. May block for the flush deadline. Call it before
+    /// log, as Prometheus does; one whose cursor lies on the disk goes on there. Nothing changes when an error is returned. May take the flush deadline. Call it before
     /// the log is cut for the first time.
-    pub fn apply(&self, configs: &[RemoteWriteConfig], external: &Labels) -> Result<(), UplinkError> {
+    pub async fn change(&self, configs: &[RemoteWriteConfig], external: &Labels) -> Result<(), UplinkError> {
         let keys = keys(configs)?;
         let mut transports = Vec::with_capacity(configs.len());
         for (config, key) in configs.iter().zip(&keys) {
             transports.push((self.deps.connect)(config, key)?);
         }
-        let mut entries = self.entries.lock();
-        let mut old: Vec<Entry> = std::mem::take(&mut *entries);
-        let (mut keep, mut failed) = (Vec::new(), None);
+        let _one = self.changing.lock().await;
+        let (mut old, mut keep) = (std::mem::take(&mut *self.entries.lock()), Vec::new());
+        let mut failed = None;
         for (i, ((config, key), transport)) in configs.iter().zip(keys).zip(transports).enumerate() {
             let at = old.iter().position(|e| e.key == key);
             match at.map(|at| old.swap_remove(at)) {
                 Some(e) if e.config == *config && e.external == *external => keep.push(e),
                 before => {
                     if let Some(e) = before {
-                        e.running.stop();
+                        e.running.stop().await;
                     }
                     match self.start(&key, config, external, transport, i == 0) {
                         Ok(running) => keep.push(Entry { key, config: config.clone(), external: external.clone(), running }),
@@ -190,9 +203,9 @@ impl Uplinks {
         }
         for e in old {
             e.running.link.shared.metrics.forget();
-            e.running.stop();
+            e.running.stop().await;
         }
-        *entries = keep;
+        *self.entries.lock() = keep;
         failed.map_or(Ok(()), Err)
     }
 
@@ -235,6 +248,7 @@ impl Uplinks {
             config: config.clone(),
             transport,
             clock: Arc::clone(&d.clock),
+            tasks: Arc::clone(&d.tasks),
             parent: Parent::default(),
             stop: Shutdown::new(),
             abort: Shutdown::new(),
@@ -246,7 +260,7 @@ impl Uplinks {
             hard_gaps: Mutex::default(),
         });
         if let Some(source) = &d.metadata {
-            d.runtime.spawn(metadata::run(Arc::clone(&shared), Arc::clone(source)));
+            d.tasks.spawn(Box::pin(metadata::run(Arc::clone(&shared), Arc::clone(source))));
         }
         let link = Link {
             shared,
@@ -254,31 +268,36 @@ impl Uplinks {
             blocks: d.blocks.clone(),
             oldest_stored_ms: Arc::clone(&d.oldest_stored_ms),
             fs: Arc::clone(&d.fs),
-            runtime: d.runtime.clone(),
             cursor_path,
             hold,
             cache,
             naming,
             flush_deadline: d.flush_deadline,
+            second_lane: d.second_lane,
             counts_in,
         };
         Running::start(Arc::new(link)).map_err(|e| UplinkError::Thread(e.to_string()))
     }
 
-    /// Stops all: what is queued goes out if the parents take it, cursors are written. Blocks for the flush deadline at most.
+    /// [`Uplinks::finish`] for those who may block.
     pub fn stop(&self) {
+        self.deps.runtime.block_on(self.finish());
+    }
+
+    /// Stops all: what is queued goes out if the parents take it, cursors are written. Takes the flush deadline at most.
+    pub async fn finish(&self) {
+        let _one = self.changing.lock().await;
         let entries = std::mem::take(&mut *self.entries.lock());
         entries.iter().for_each(|e| e.running.link.shared.stop.request());
-        entries.into_iter().for_each(|e| e.running.stop());
+        for e in entries {
+            e.running.stop().await;
+        }
     }
 
     /// Serves until shutdown is asked for, then stops. For the binary's row of tasks.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
         shutdown.requested().await;
-        let stopped = tokio::task::spawn_blocking(move || self.stop()).await;
-        if stopped.is_err() {
-            tracing::error!("stopping the uplinks panicked");
-        }
+        self.finish().await;
     }
 
     pub fn status(&self) -> Vec<UplinkStatus> {

@@ -145,6 +145,7 @@ impl Sender {
         loop {
             let started = s.clock.monotonic();
             let answer = tokio::select! {
+                biased;
                 answer = s.transport.send(push.clone()) => answer,
                 () = s.abort.requested() => return Outcome::GivenUp,
             };
@@ -169,10 +170,7 @@ impl Sender {
                         return Outcome::GivenUp;
                     }
                     let wait = self.backoff.next_wait().max(after);
-                    tokio::select! {
-                        () = tokio::time::sleep(wait) => {}
-                        () = s.stop.requested() => {}
-                    }
+                    s.pause(wait).await;
                     push.attempt += 1;
                 }
             }

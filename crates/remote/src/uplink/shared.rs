@@ -2,11 +2,13 @@
 
 use super::cursor::{Cursor, TimeRange};
 use super::metrics::LinkMetrics;
+use super::tasks::Tasks;
 use super::transport::{Answer, Transport};
 use crate::config::{ProtobufMessage, RemoteWriteConfig};
 use crate::wire::Version;
 use crate::wire::body::ContentEncoding;
 use parking_lot::Mutex;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
@@ -114,6 +116,7 @@ pub(super) struct Shared {
     pub config: RemoteWriteConfig,
     pub transport: Arc<dyn Transport>,
     pub clock: SharedClock,
+    pub tasks: Arc<dyn Tasks>,
     pub metrics: LinkMetrics,
     pub parent: Parent,
     /// Read no more; what is queued may still go out.
@@ -134,6 +137,20 @@ pub(super) struct Shared {
 const MAX_HARD_GAPS: usize = 100;
 
 impl Shared {
+    /// Waits for so long, or until a stop is asked for.
+    pub(super) async fn pause(&self, time: Duration) {
+        self.within(time, self.stop.requested()).await;
+    }
+
+    /// What comes of the work, if it is done in time.
+    pub(super) async fn within<T>(&self, time: Duration, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.tasks.sleep(time) => None,
+        }
+    }
+
     /// Nobody holds this range any more.
     pub(super) fn hard_gap(&self, range: TimeRange) {
         let seconds = (range.end_ms - range.start_ms).max(0) as f64 / 1000.0;

@@ -221,8 +221,10 @@ impl Leaf {
             clock,
             registry: registry.clone(),
             runtime: runtime.handle().clone(),
+            tasks: Arc::new(OnRuntime(runtime.handle().clone())),
             dir: dir.join("uplink"),
             flush_deadline: Duration::from_secs(10),
+            second_lane: SecondLane::default(),
             connect: Arc::new(move |_, _| Ok(parent.clone() as Arc<dyn Transport>)),
         };
         Leaf { wal, names, blocks, uplinks: Uplinks::new(deps), registry, runtime, logged: BTreeMap::new() }

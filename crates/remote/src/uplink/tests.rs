@@ -238,7 +238,7 @@ fn more_shards_are_taken_only_when_the_old_ones_are_empty() {
     let mut leaf = Leaf::open(dir.path(), &parent);
     leaf.uplinks.apply(&[config(SMALL)], &Labels::empty()).expect("apply");
     let shared = Arc::clone(&leaf.uplinks.entries.lock()[0].running.link.shared);
-    let mut lane = lane::Lane::start(&shared, &leaf.handle(), 1, leaf.wal.end(), 0);
+    let mut lane = lane::Lane::start(&shared, 1, leaf.wal.end(), 0);
     let naming = Arc::clone(&leaf.uplinks.entries.lock()[0].running.link.naming);
     let mut logged = std::collections::BTreeMap::new();
     for round in 0..20i64 {
@@ -253,13 +253,13 @@ fn more_shards_are_taken_only_when_the_old_ones_are_empty() {
             staged[(s.hash % shards as u64) as usize].push(batch::Item { series: s, entry, t_ms: round, value });
         }
         lane.tracker.push(30, leaf.wal.end(), round);
-        while !lane.push(&mut staged, Duration::from_secs(1)) {}
+        while !leaf.handle().block_on(lane.push(&mut staged, Duration::from_secs(1))) {}
         if round % 5 == 4 {
-            assert!(lane.tracker.wait_empty(Duration::from_secs(20)));
+            assert!(leaf.handle().block_on(lane.wait_empty(Duration::from_secs(20))));
             lane.reshard(1 + round as usize % 4);
         }
     }
-    lane.finish(Duration::from_secs(20));
+    leaf.handle().block_on(lane.finish(Duration::from_secs(20)));
     assert_same(&parent, &logged);
     leaf.scrape(1, 1);
     leaf.uplinks.stop();

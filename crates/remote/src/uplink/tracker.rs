@@ -1,9 +1,11 @@
 //! Which part of the log is acknowledged, when batches of many shards come back in any order.
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::time::Duration;
 use stdx::clock::SharedClock;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use wal::LogPosition;
 
 /// One log record that is on its way.
@@ -26,14 +28,14 @@ struct Inner {
 /// Entries are numbered as they are pushed; one thread pushes, many report.
 pub(super) struct Tracker {
     inner: Mutex<Inner>,
-    emptied: Condvar,
+    emptied: Notify,
     clock: SharedClock,
 }
 
 impl Tracker {
     pub(super) fn new(acked: LogPosition, acked_ms: i64, clock: SharedClock) -> Self {
         let inner = Inner { first: 0, entries: VecDeque::new(), acked, acked_ms, pending: 0 };
-        Tracker { inner: Mutex::new(inner), emptied: Condvar::new(), clock }
+        Tracker { inner: Mutex::new(inner), emptied: Notify::new(), clock }
     }
 
     /// The number that the next [`Tracker::push`] will have.
@@ -83,7 +85,7 @@ impl Tracker {
             i.acked_ms = i.acked_ms.max(e.newest_ms);
         }
         if i.entries.is_empty() {
-            self.emptied.notify_all();
+            self.emptied.notify_waiters();
         }
     }
 
@@ -103,11 +105,14 @@ impl Tracker {
         since.map_or(Duration::ZERO, |s| self.clock.monotonic().saturating_sub(s))
     }
 
-    /// True when nothing is on its way, now or within the time.
-    pub(super) fn wait_empty(&self, timeout: Duration) -> bool {
-        let mut i = self.inner.lock();
-        self.emptied.wait_while_for(&mut i, |i| !i.entries.is_empty(), timeout);
-        i.entries.is_empty()
+    /// True when nothing is on its way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.inner.lock().entries.is_empty()
+    }
+
+    /// Ends when the last item that is on its way is reported done; made when it was called.
+    pub(super) fn emptied(&self) -> Notified<'_> {
+        self.emptied.notified()
     }
 }
 

@@ -114,8 +114,7 @@ impl Transport for HttpTransport {
                 s.sign(&mut request).await.map_err(|e| TransportError(e.to_string()))?;
             }
             let response = self.client.send(request).await.map_err(|e| TransportError(e.to_string()))?;
-            let mut answer = read_headers(&response.headers, self.clock.now_ms());
-            answer.status = response.status.as_u16();
+            let mut answer = Answer::of_headers(response.status.as_u16(), &response.headers, self.clock.now_ms());
             if response.status.is_success() {
                 response.discard().await;
             } else {
@@ -126,23 +125,27 @@ impl Transport for HttpTransport {
     }
 }
 
-fn read_headers(headers: &HeaderMap, now_ms: i64) -> Answer {
-    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
-    let number = |name: &str| text(name).and_then(|v| v.trim().parse::<u64>().ok());
-    let words =
-        |name: &str| text(name).into_iter().flat_map(|v| v.split(',')).map(|w| w.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-    let written = number(SAMPLES_WRITTEN_HEADER).map(|samples| Counts {
-        samples,
-        histograms: number(HISTOGRAMS_WRITTEN_HEADER).unwrap_or(0),
-        exemplars: number(EXEMPLARS_WRITTEN_HEADER).unwrap_or(0),
-    });
-    Answer {
-        status: 0,
-        retry_after: text("retry-after").and_then(|v| retry_after(v, now_ms)),
-        features: text(FEATURE_HEADER).map(|_| Features { late_samples: words(FEATURE_HEADER).any(|w| w == FEATURE_LATE_SAMPLES) }),
-        zstd: words("accept-encoding").any(|w| w == "zstd"),
-        written,
-        message: String::new(),
+impl Answer {
+    /// What status and headers say.
+    pub fn of_headers(status: u16, headers: &HeaderMap, now_ms: i64) -> Answer {
+        let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+        let number = |name: &str| text(name).and_then(|v| v.trim().parse::<u64>().ok());
+        let words = |name: &str| {
+            text(name).into_iter().flat_map(|v| v.split(',')).map(|w| w.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+        };
+        let written = number(SAMPLES_WRITTEN_HEADER).map(|samples| Counts {
+            samples,
+            histograms: number(HISTOGRAMS_WRITTEN_HEADER).unwrap_or(0),
+            exemplars: number(EXEMPLARS_WRITTEN_HEADER).unwrap_or(0),
+        });
+        Answer {
+            status,
+            retry_after: text("retry-after").and_then(|v| retry_after(v, now_ms)),
+            features: text(FEATURE_HEADER).map(|_| Features { late_samples: words(FEATURE_HEADER).any(|w| w == FEATURE_LATE_SAMPLES) }),
+            zstd: words("accept-encoding").any(|w| w == "zstd"),
+            written,
+            message: String::new(),
+        }
     }
 }
 

@@ -3,11 +3,11 @@ use super::*;
 #[test]
 fn headers_say_what_the_parent_can_do() {
     let mut h = HeaderMap::new();
-    assert_eq!(read_headers(&h, 0).features, None);
+    assert_eq!(Answer::of_headers(0, &h, 0).features, None);
     h.insert("x-narthex", HeaderValue::from_static("late-samples, other"));
     h.insert("accept-encoding", HeaderValue::from_static("snappy, zstd;q=0.5"));
     h.insert("x-prometheus-remote-write-samples-written", HeaderValue::from_static("7"));
-    let a = read_headers(&h, 0);
+    let a = Answer::of_headers(0, &h, 0);
     assert_eq!((a.features, a.zstd), (Some(Features { late_samples: true }), true));
     assert_eq!(a.written, Some(Counts { samples: 7, histograms: 0, exemplars: 0 }));
 }

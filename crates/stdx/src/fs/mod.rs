@@ -3,9 +3,11 @@
 //! What is promised: bytes are on the disk only after [`File::sync_data`]; a new, renamed or removed name is on the disk only after
 //! [`Fs::sync_dir`] of its directory. Anything else may be gone after a power cut.
 
+mod crash;
 mod glob;
 mod real;
 
+pub use crash::{Disk, Mount};
 pub use glob::{glob, matches};
 pub use real::RealFs;
 

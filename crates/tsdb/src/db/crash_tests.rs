@@ -1,9 +1,10 @@
 //! Power cuts at random moments of a store's life: whatever was acknowledged is there afterwards, once, and nothing that was never sent.
 
-use super::crash_fs::CrashFs;
 use super::tests::{T0, labels, options, read_all};
 use super::*;
 use std::collections::BTreeMap;
+use stdx::clock::ManualClock;
+use stdx::fs::Disk;
 use storage::Wait;
 
 const SEEDS: u64 = 60;
@@ -17,7 +18,7 @@ struct Sent {
 }
 
 struct Life {
-    fs: Arc<CrashFs>,
+    disk: Arc<Disk>,
     rand: Rand,
     sent: Vec<Sent>,
     newest: i64,
@@ -25,7 +26,7 @@ struct Life {
 
 impl Life {
     fn open(&self) -> Arc<Db> {
-        Db::open(DbOptions { fs: Arc::clone(&self.fs) as stdx::fs::SharedFs, ..options(std::path::Path::new("/data")) }).expect("open")
+        Db::open(DbOptions { fs: self.disk.mount(ManualClock::at_ms(T0)), ..options(std::path::Path::new("/data")) }).expect("open")
     }
 
     fn batch(&mut self, db: &Db) {
@@ -88,7 +89,7 @@ impl Life {
 #[test]
 fn nothing_acknowledged_is_lost_by_a_power_cut() {
     for seed in 0..SEEDS {
-        let mut life = Life { fs: Arc::default(), rand: Rand::seeded(seed), sent: (0..SERIES).map(|_| Sent::default()).collect(), newest: T0 };
+        let mut life = Life { disk: Arc::default(), rand: Rand::seeded(seed), sent: (0..SERIES).map(|_| Sent::default()).collect(), newest: T0 };
         let mut db = life.open();
         for _ in 0..3 {
             for _ in 0..life.rand.below(25) {
@@ -97,7 +98,7 @@ fn nothing_acknowledged_is_lost_by_a_power_cut() {
             life.check(&db, seed);
             drop(db);
             let mut rand = life.rand.clone();
-            life.fs.crash(&mut rand);
+            life.disk.power_cut(&mut rand);
             life.rand = rand;
             db = life.open();
             life.check(&db, seed);

@@ -235,8 +235,5 @@ mod interop;
 mod faults;
 
 #[cfg(test)]
-mod crash_fs;
-
-#[cfg(test)]
 #[path = "crash_tests.rs"]
 mod crashes;

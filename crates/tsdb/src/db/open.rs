@@ -16,7 +16,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use stdx::fs::{File, Fs, Open, SharedFs};
-use stdx::rand::Rand;
 use stdx::shutdown::Shutdown;
 use wal::{Wal, WalOptions};
 
@@ -115,7 +114,7 @@ impl Db {
             metrics,
             blocks: ArcSwap::from_pointee(blocks),
             change: Mutex::new(()),
-            ulids: Mutex::new((Rand::from_entropy(), last_ulid)),
+            ulids: Mutex::new((options.rand.clone(), last_ulid)),
             compactions: AtomicBool::new(true),
             progress,
             state: Mutex::new(State::Replaying),
