@@ -4,7 +4,7 @@ BIN     := target/$(PROFILE)/narthex
 SHARED  ?= ../shared
 export NARTHEX_CONFORMANCE ?= $(abspath $(SHARED))/conformance
 
-.PHONY: build run test lint conformance e2e diff-promql fuzz bench doc clean
+.PHONY: build run test lint conformance e2e crash kill diff-promql fuzz bench doc clean
 
 build: ## the optimized binary
 	cargo build --release -p narthex
@@ -27,6 +27,12 @@ conformance: build ## the reference's own test data; needs SHARED
 
 diff-promql: ## N random queries from SEED, asked of the engine and of a real Prometheus on the same data
 	NARTHEX_REQUIRE=peers NARTHEX_DIFF_N=$(or $(N),5000) NARTHEX_DIFF_SEED=$(or $(SEED),1) cargo test --release -p narthex-promql --test differential -- --nocapture
+
+crash: ## power cuts at random moments of a store's life: SEEDS lives, from number FROM on
+	NARTHEX_CRASH_SEEDS=$(or $(SEEDS),10000) NARTHEX_CRASH_FROM=$(or $(FROM),0) cargo test --release -p narthex-tsdb --lib power_cut -- --nocapture
+
+kill: build ## kill -9 of the built binary under load, KILLS times
+	NARTHEX_KILLS=$(or $(KILLS),100) cargo test --release -p narthex-tests --test storage kill_9 -- --nocapture
 
 e2e: build ## the story of docs/story.md with real peers, which must be there
 	NARTHEX_REQUIRE=peers cargo test --release -p narthex-tests --test story -- --nocapture --test-threads 4

@@ -101,8 +101,8 @@ impl Controller {
         Arc::clone(&self.state.read().loaded)
     }
 
-    /// Time in milliseconds and size in bytes; 0 for no limit.
-    pub fn retention(&self, loaded: &Loaded) -> (i64, u64) {
+    /// Time in milliseconds, size in bytes, percent of the disk; 0 for no limit.
+    pub fn retention(&self, loaded: &Loaded) -> (i64, u64, f64) {
         let file = loaded.config.storage.tsdb.as_ref().and_then(|t| t.retention.clone());
         retention(file.as_ref(), self.retention)
     }
@@ -124,6 +124,12 @@ impl Controller {
             }
         }
         outcome
+    }
+
+    /// The configuration once more, when the head is filled: for what waited for that.
+    pub fn apply_filled(&self) -> Result<(), String> {
+        let _one = self.reloading.lock();
+        self.apply((*self.loaded()).clone())
     }
 
     /// The first configuration, once the rooms are there.
@@ -162,10 +168,14 @@ impl Controller {
             None => None,
         };
         let external = &c.global.external_labels;
-        rooms.uplinks.apply(&c.remote_write, external).map_err(|e| e.to_string())?;
+        // Uplinks and rules need the whole head: they begin when it is filled.
+        let filled = rooms.db.is_ready();
+        if filled {
+            rooms.uplinks.apply(&c.remote_write, external).map_err(|e| e.to_string())?;
+        }
         rooms.notifier.apply(&c.alerting, external)?;
-        let (time_ms, size_bytes) = self.retention(&loaded);
-        rooms.db.set_retention(time_ms, size_bytes);
+        let (time_ms, size_bytes, percent) = self.retention(&loaded);
+        rooms.db.set_retention(time_ms, size_bytes, percent);
         if let Some(t) = &c.storage.tsdb {
             rooms.db.set_late_window_ms(t.out_of_order_time_window.0);
         }
@@ -179,7 +189,9 @@ impl Controller {
         rooms.scrape_discovery.apply(c.scrape_configs.iter().map(|j| (j.job_name.clone(), j.discovery.clone())).collect());
         let sets = c.alerting.alertmanagers.iter().enumerate().map(|(i, a)| (rules::notifier::set_name(i), a.discovery.clone()));
         rooms.notify_discovery.apply(sets.collect::<BTreeMap<_, _>>());
-        rooms.rules.apply(&rule_config, rule_files);
+        if filled {
+            rooms.rules.apply(&rule_config, rule_files);
+        }
         let now = self.clock.now_ms();
         *self.state.write() = State { loaded: Arc::new(loaded), success: true, applied_ms: now };
         self.metrics.successful.set(1.0);
@@ -223,12 +235,13 @@ impl Controller {
     }
 }
 
-fn retention(file: Option<&RetentionConfig>, flags: FlagRetention) -> (i64, u64) {
+fn retention(file: Option<&RetentionConfig>, flags: FlagRetention) -> (i64, u64, f64) {
     let time = file.map(|r| r.time.0).filter(|t| *t > 0).or(flags.time_ms);
     let size = file.map(|r| r.size.0).filter(|s| *s > 0).or(flags.size_bytes);
+    let percent = file.map_or(0.0, |r| r.percentage);
     match (time, size) {
-        (None, None) => (tsdb::config::DEFAULT_RETENTION_MS, 0),
-        (t, s) => (t.unwrap_or(0), s.unwrap_or(0)),
+        (None, None) if percent == 0.0 => (tsdb::config::DEFAULT_RETENTION_MS, 0, 0.0),
+        (t, s) => (t.unwrap_or(0), s.unwrap_or(0), percent),
     }
 }
 
@@ -270,13 +283,16 @@ impl web::api::Control for Controller {
     fn runtime_info(&self) -> RuntimeInfo {
         let s = self.state.read();
         let time = |ms: i64| model::time::format_rfc3339_ms(ms);
-        let (time_ms, size) = self.retention(&s.loaded);
+        let (time_ms, size, percent) = self.retention(&s.loaded);
         let mut parts = Vec::new();
         if time_ms > 0 {
             parts.push(model::duration::format_ms(time_ms));
         }
         if size > 0 {
             parts.push(format!("{}", yaml::Size(size)));
+        }
+        if percent > 0.0 {
+            parts.push(format!("{percent}%"));
         }
         let hostname = self.fs.read(std::path::Path::new("/proc/sys/kernel/hostname")).unwrap_or_default();
         RuntimeInfo {

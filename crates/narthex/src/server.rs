@@ -106,7 +106,7 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
     let registry = Registry::new(Arc::clone(&clock));
     metrics::register(&registry, Arc::clone(&fs), &*clock);
     let shutdown = Shutdown::new();
-    let stopping = Arc::new(AtomicBool::new(false));
+    let (stopping, ready) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let notifications = Arc::new(Notifications::new(flags.int("web.max-notifications-subscribers").max(0) as usize));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| fail(1, format!("start runtime: {e}")))?;
     let handle = runtime.handle().clone();
@@ -166,7 +166,6 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
     let db_options = db_options(flags, &features, &controller, &dir, &fs, &clock, &registry);
     let started = clock.monotonic();
     let db = Db::open_telling(db_options, Arc::clone(&progress)).map_err(|e| fail(1, format!("opening storage failed: {e}")))?;
-    info!(duration = ?clock.monotonic().saturating_sub(started), "TSDB started");
 
     // What asks the storage.
     let engine = Arc::new(promql::Engine::new(promql::EngineOptions {
@@ -316,6 +315,7 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
         control: controller.clone(),
         notifications: Arc::clone(&notifications),
         stopping: Arc::clone(&stopping),
+        ready: Arc::clone(&ready),
     });
     let discovery_shutdown = Shutdown::new();
     for m in [scrape_discovery.clone(), notify_discovery.clone()] {
@@ -329,13 +329,30 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
     };
     handle.spawn(follow_alertmanagers(Arc::clone(&notifier), notify_discovery.subscribe(), discovery_shutdown.clone()));
     site.open(app);
+    // Meanwhile it scrapes, receives and answers; what needs the whole head begins when the log is replayed.
+    let filled = {
+        let (db, controller, site, shutdown, clock) =
+            (Arc::clone(&db), Arc::clone(&controller), Arc::clone(&site), shutdown.clone(), Arc::clone(&clock));
+        handle.spawn_blocking(move || -> Result<(), Failure> {
+            let opened = db.wait_ready().map_err(|e| format!("opening storage failed: {e}"));
+            info!(duration = ?clock.monotonic().saturating_sub(started), "TSDB started");
+            let result = opened.and_then(|()| controller.apply_filled().map_err(|e| format!("error loading config: {e}")));
+            if let Err(e) = result {
+                let stopping = shutdown.is_requested();
+                shutdown.request();
+                return if stopping { Ok(()) } else { Err(fail(1, e)) };
+            }
+            ready.store(true, Ordering::Release);
+            site.announce_ready();
+            info!("Server is ready to receive web requests.");
+            Ok(())
+        })
+    };
     handle.spawn(reload_on_hangup(Arc::clone(&controller), shutdown.child()));
     if flags.bool("config.auto-reload") || features.auto_reload {
         let every = millis(flags.duration_ms("config.auto-reload-interval").unwrap_or(30_000).max(1000));
         handle.spawn(Arc::clone(&controller).watch(every, shutdown.child()));
     }
-    info!("Server is ready to receive web requests.");
-
     runtime.block_on(shutdown.requested());
 
     // In reverse.
@@ -354,6 +371,9 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
     web_shutdown.request();
     let _ = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(12), web_server).await });
     db.close().map_err(|e| fail(1, format!("closing storage failed: {e}")))?;
+    if let Ok(outcome) = runtime.block_on(filled) {
+        outcome?;
+    }
     runtime.shutdown_timeout(Duration::from_secs(2));
     Ok(())
 }
@@ -377,7 +397,7 @@ fn db_options(
     registry: &Registry,
 ) -> DbOptions {
     let loaded = controller.loaded();
-    let (retention_time_ms, retention_size_bytes) = controller.retention(&loaded);
+    let (retention_time_ms, retention_size_bytes, retention_percent) = controller.retention(&loaded);
     let storage = &loaded.config.storage;
     let min_block_ms = flags.duration_ms("storage.tsdb.min-block-duration").unwrap_or(7_200_000);
     let default_max = if retention_time_ms > 0 { (retention_time_ms / 10).min(31 * 86_400_000) } else { 31 * 86_400_000 };
@@ -394,10 +414,12 @@ fn db_options(
     let mut options = DbOptions::new(dir, Arc::clone(fs), Arc::clone(clock), registry.clone());
     options.retention_time_ms = retention_time_ms;
     options.retention_size_bytes = retention_size_bytes;
+    options.retention_percent = retention_percent;
     options.min_block_ms = min_block_ms;
     options.max_block_ms = flags.duration_ms("storage.tsdb.max-block-duration").unwrap_or(default_max).max(min_block_ms);
     options.lock_file = !flags.bool("storage.tsdb.no-lockfile");
     options.delay_compact_file = Some(flags.text("storage.tsdb.delay-compact-file.path")).filter(|p| !p.is_empty()).map(PathBuf::from);
+    options.replay_behind = true;
     options.wal.segment_size = flags.size_bytes("storage.tsdb.wal-segment-size").unwrap_or(128 << 20);
     options.wal.compression = compression;
     options.wal.sync = sync;
@@ -410,6 +432,7 @@ fn db_options(
         late_window_ms: storage.tsdb.as_ref().map_or(0, |t| t.out_of_order_time_window.0),
         max_exemplars: if features.exemplars { max_exemplars } else { 0 },
         max_series: flags.int("storage.tsdb.max-series").max(0) as u64,
+        max_series_per_job: flags.int("storage.tsdb.max-series-per-job").max(0) as u64,
         ..HeadOptions::default()
     };
     options

@@ -39,6 +39,11 @@ pub trait MergeStore: Appendable {
     /// Appends the times of all stored samples of a series with `start_ms <= t <= end_ms` (head and blocks) in rising order.
     fn times(&self, series: SeriesRef, start_ms: i64, end_ms: i64, out: &mut Vec<i64>) -> Result<(), crate::ReadError>;
 
+    /// Is everything there that was stored before the start? Until then the other answers mean nothing.
+    fn is_filled(&self) -> bool {
+        true
+    }
+
     /// Held samples that the log gave back at the start and that are newer than their series' newest sample. Empty when asked again.
     fn take_held(&self) -> Vec<Held>;
 }

@@ -28,6 +28,8 @@ pub struct DbOptions {
     pub retention_time_ms: i64,
     /// 0: no limit.
     pub retention_size_bytes: u64,
+    /// Percent of the file system that blocks, log and head files may take; goes before the size. 0: no limit.
+    pub retention_percent: f64,
     pub min_block_ms: i64,
     pub max_block_ms: i64,
     pub wal: wal::WalOptions,
@@ -80,6 +82,7 @@ impl DbOptions {
             rand: Rand::from_entropy(),
             retention_time_ms: DEFAULT_RETENTION_MS,
             retention_size_bytes: 0,
+            retention_percent: 0.0,
             min_block_ms: DEFAULT_BLOCK_MS,
             max_block_ms: DEFAULT_RETENTION_MS / 10,
             wal: wal::WalOptions::default(),

@@ -48,6 +48,7 @@ pub struct Metrics {
     pub exemplars_max: Gauge,
     pub exemplars_out_of_order: Counter,
     pub blocks_loaded: Gauge,
+    pub blocks_set_aside: Gauge,
     pub blocks_bytes: Gauge,
     pub symbol_table_bytes: Gauge,
     pub lowest_timestamp: Gauge,
@@ -167,6 +168,7 @@ impl Metrics {
             exemplars_max: r.gauge("prometheus_tsdb_exemplar_max_exemplars", "Total number of exemplars the exemplar storage can store, resizeable."),
             exemplars_out_of_order: r
                 .counter("prometheus_tsdb_exemplar_out_of_order_exemplars_total", "Total number of out of order exemplar ingestion failed attempts."),
+            blocks_set_aside: r.gauge("narthex_tsdb_blocks_set_aside", "Blocks that cannot be opened and are not served."),
             blocks_loaded: r.gauge("prometheus_tsdb_blocks_loaded", "Number of currently loaded data blocks."),
             blocks_bytes: r.gauge("prometheus_tsdb_storage_blocks_bytes", "The number of bytes that are currently used for local storage by all blocks."),
             symbol_table_bytes: r.gauge("prometheus_tsdb_symbol_table_size_bytes", "Size of symbol table in memory for loaded blocks."),

@@ -92,11 +92,17 @@ pub fn remove_below(wal: &Wal, segment: u64) -> Result<(), WalError> {
 /// Writes `checkpoint.{to}` out of the last checkpoint and the segments behind it up to and including `to`, which must not be the one being written.
 ///
 /// Kept are series for which `keep` says so (asked for each record that names them; the answer must not change meanwhile) with their tombstones and
-/// latest metadata, and samples, exemplars and held samples from `mint_ms` on. Damaged places are left out and counted. Old checkpoints and
+/// latest metadata, and samples, exemplars and held samples from `mint_ms` on; tombstones of what lies before `deleted_from_ms` are left out. Damaged places are left out and counted. Old checkpoints and
 /// segments stay: call [`Wal::truncate`] and [`remove_below`] afterwards.
-pub fn create(wal: &Wal, to: u64, mint_ms: i64, start_timestamps: bool, keep: impl FnMut(u64) -> bool) -> Result<CheckpointStats, WalError> {
+pub fn create(
+    wal: &Wal,
+    to: u64,
+    (mint_ms, deleted_from_ms): (i64, i64),
+    start_timestamps: bool,
+    keep: impl FnMut(u64) -> bool,
+) -> Result<CheckpointStats, WalError> {
     wal.metrics.checkpoint_creations.inc();
-    let result = try_create(wal, to, mint_ms, start_timestamps, keep);
+    let result = try_create(wal, to, (mint_ms, deleted_from_ms), start_timestamps, keep);
     if result.is_err() {
         wal.metrics.checkpoint_creations_failed.inc();
         let _ = remove_temporary(wal.fs.as_ref(), &wal.dir);
@@ -105,7 +111,7 @@ pub fn create(wal: &Wal, to: u64, mint_ms: i64, start_timestamps: bool, keep: im
     result
 }
 
-fn try_create(wal: &Wal, to: u64, mint_ms: i64, start_timestamps: bool, keep: impl FnMut(u64) -> bool) -> Result<CheckpointStats, WalError> {
+fn try_create(wal: &Wal, to: u64, from_ms: (i64, i64), start_timestamps: bool, keep: impl FnMut(u64) -> bool) -> Result<CheckpointStats, WalError> {
     let fs = &wal.fs;
     if to >= wal.end().segment {
         return Err(WalError::Gap(format!("segment {to} is still being written, no checkpoint of it")));
@@ -117,7 +123,7 @@ fn try_create(wal: &Wal, to: u64, mint_ms: i64, start_timestamps: bool, keep: im
     let tmp = wal.dir.join(format!("{PREFIX}{to:08}{TMP}"));
     fs.create_dir_all(&tmp).map_err(WalError::io(format!("create checkpoint {}", tmp.display())))?;
     let out = Output::create(wal, tmp.clone())?;
-    let mut filter = Filter::new(keep, mint_ms, start_timestamps, out);
+    let mut filter = Filter::new(keep, from_ms, start_timestamps, out);
     if let Some(old) = &old {
         filter.take_all(LogReader::open(Arc::clone(fs), &old.path, 0, u64::MAX)?)?;
     }
@@ -179,6 +185,7 @@ impl Output {
 struct Filter<K> {
     keep: K,
     mint_ms: i64,
+    deleted_from_ms: i64,
     out: Output,
     records: Records,
     metadata: HashMap<u64, Metadata>,
@@ -188,10 +195,10 @@ struct Filter<K> {
 }
 
 impl<K: FnMut(u64) -> bool> Filter<K> {
-    fn new(keep: K, mint_ms: i64, start_timestamps: bool, out: Output) -> Self {
+    fn new(keep: K, (mint_ms, deleted_from_ms): (i64, i64), start_timestamps: bool, out: Output) -> Self {
         let records = Records::new(start_timestamps);
         let stats = CheckpointStats::default();
-        Filter { keep, mint_ms, out, records, metadata: HashMap::new(), stats, labels: Vec::new(), samples: Vec::new() }
+        Filter { keep, mint_ms, deleted_from_ms, out, records, metadata: HashMap::new(), stats, labels: Vec::new(), samples: Vec::new() }
     }
 
     fn take_all(&mut self, mut reader: LogReader) -> Result<(), WalError> {
@@ -226,7 +233,7 @@ impl<K: FnMut(u64) -> bool> Filter<K> {
             Exemplars => self.exemplars(rec),
             Metadata => self.metadata(rec),
             Held => self.held(rec),
-            MmapMarkers => Ok(()),
+            MmapMarkers | References => Ok(()),
         };
         if let Err(source) = result {
             tracing::warn!(error = %WalError::Record { at, source }, "leaving part of a record out of the checkpoint");
@@ -275,7 +282,7 @@ impl<K: FnMut(u64) -> bool> Filter<K> {
     }
 
     fn tombstones(&mut self, rec: &[u8]) -> Result<(), record::RecordError> {
-        let (keep, mint, stats, mut kept) = (&mut self.keep, self.mint_ms, &mut self.stats, Vec::new());
+        let (keep, mint, stats, mut kept) = (&mut self.keep, self.deleted_from_ms, &mut self.stats, Vec::new());
         let result = record::decode_tombstones(rec, |s| {
             stats.total_tombstones += 1;
             match s.end_ms >= mint && keep(s.series) {

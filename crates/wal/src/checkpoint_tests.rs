@@ -52,7 +52,7 @@ fn keeps_what_is_asked_for_and_nothing_else_twice_over() {
     fill(&wal, 1000);
     fill(&wal, 2000);
     wal.fs.create_dir_all(&dir.path().join("checkpoint.00000001.tmp")).expect("left by a crash");
-    let stats = create(&wal, 1, 1500, false, |id| id == 1).expect("checkpoint");
+    let stats = create(&wal, 1, (1500, 1500), false, |id| id == 1).expect("checkpoint");
     assert_eq!((stats.total_series, stats.dropped_series, stats.total_samples, stats.dropped_samples), (4, 2, 6, 3));
     let c = last(wal.fs.as_ref(), dir.path()).expect("list").expect("there is one");
     assert_eq!(c.segment, 1);
@@ -75,7 +75,7 @@ fn keeps_what_is_asked_for_and_nothing_else_twice_over() {
 
     wal.truncate(2).expect("truncate");
     fill(&wal, 3000);
-    create(&wal, 2, 2500, false, |id| id == 2).expect("checkpoint");
+    create(&wal, 2, (2500, 2500), false, |id| id == 2).expect("checkpoint");
     remove_below(&wal, 2).expect("remove");
     let c = last(wal.fs.as_ref(), dir.path()).expect("list").expect("there is one");
     let got = describe(&wal, &c.path);
@@ -84,7 +84,7 @@ fn keeps_what_is_asked_for_and_nothing_else_twice_over() {
         got.contains(&"metadata 2 gauge 3000".to_string())
             && !got.iter().any(|l| l.contains("2000") || l.contains("{a=\"1\"}") && l.starts_with("series"))
     );
-    assert!(create(&wal, wal.end().segment, 0, false, |_| true).is_err(), "not of the segment being written");
+    assert!(create(&wal, wal.end().segment, (0, 0), false, |_| true).is_err(), "not of the segment being written");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_log_that_is_only_a_checkpoint_goes_on_behind_it() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let wal = open(dir.path());
     fill(&wal, 1000);
-    create(&wal, 0, 0, false, |_| true).expect("checkpoint");
+    create(&wal, 0, (0, 0), false, |_| true).expect("checkpoint");
     for s in crate::segment::list(wal.fs.as_ref(), dir.path()).expect("list") {
         wal.fs.remove_file(&s.path).expect("remove");
     }

@@ -1,7 +1,7 @@
 //! The one log: what the head writes before it believes it, and what every uplink reads behind its own cursor.
 //!
 //! Byte for byte the write-ahead log of Prometheus (segments, pages, fragments, record types 1 to 13), so that either program can open the
-//! other's directory. One record type of our own is added, [`record::RecordType::Held`], which Prometheus' server skips as unknown.
+//! other's directory. Two record types of our own are added, [`record::RecordType::Held`] and [`record::RecordType::References`], which Prometheus' server skips as unknown.
 //!
 //! # Contract
 //!

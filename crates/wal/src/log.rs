@@ -76,6 +76,8 @@ pub struct Wal {
 
 struct Appender {
     writer: SegmentWriter,
+    /// The record that every segment begins with; empty: none.
+    opening: Vec<u8>,
     /// Finished segments that nobody has synced yet.
     unsynced: Vec<Arc<dyn File>>,
     /// Segments created so far; the directory is synced up to `dir_synced` of them.
@@ -114,12 +116,14 @@ fn is_no_space(e: &io::Error) -> bool {
 }
 
 impl Wal {
-    /// Opens the log in `dir`, which is made when missing. Cuts a torn tail off the last segment and starts the next one.
+    /// Opens the log in `dir`, which is made when missing. Fills gaps that a crash left, cuts a torn tail off the last segment and starts
+    /// the next one.
     pub fn open(fs: SharedFs, dir: &Path, options: WalOptions, registry: &Registry, clock: SharedClock) -> Result<Wal, WalError> {
         if options.segment_size == 0 || !options.segment_size.is_multiple_of(PAGE) {
             return Err(WalError::Limit(format!("invalid segment size {}: want a multiple of {PAGE}", options.segment_size)));
         }
         fs.create_dir_all(dir).map_err(WalError::io(format!("create log directory {}", dir.display())))?;
+        repair::fill_gaps(fs.as_ref(), dir)?;
         let segments = segment::list(fs.as_ref(), dir)?;
         if let Some(last) = segments.last() {
             repair::cut_torn_tail(&fs, last)?;
@@ -139,7 +143,15 @@ impl Wal {
             clock,
             metrics,
             cursors: Mutex::default(),
-            appender: Mutex::new(Appender { writer, unsynced: Vec::new(), created: 0, dir_synced: 0, broken: None, closed: false }),
+            appender: Mutex::new(Appender {
+                writer,
+                opening: Vec::new(),
+                unsynced: Vec::new(),
+                created: 0,
+                dir_synced: 0,
+                broken: None,
+                closed: false,
+            }),
             tip: Mutex::new(Tip { written: start, closed: false }),
             tip_moved: Condvar::new(),
             tip_wakers: Mutex::default(),
@@ -223,6 +235,10 @@ impl Wal {
             self.switch(&mut a)?;
         }
         let mut framed = Framed::default();
+        if a.writer.end == 0 && !a.opening.is_empty() {
+            let Appender { writer, opening, .. } = &mut *a;
+            writer.stage(opening, Compression::None, &mut framed);
+        }
         let mut at = 0;
         for (len, how) in &staging.records {
             a.writer.stage(&staging.bytes[at..at + len], *how, &mut framed);
@@ -282,6 +298,17 @@ impl Wal {
         a.created += 1;
         self.metrics.segment_current.set(number as f64);
         self.move_tip(LogPosition { segment: number, offset: 0 });
+        Ok(())
+    }
+
+    /// Lets every segment from here on begin with this record. A segment that has something else in it already is ended.
+    pub fn set_opening(&self, record: &[u8]) -> Result<(), WalError> {
+        let mut a = self.appender.lock();
+        a.check()?;
+        if a.writer.end > 0 {
+            self.switch(&mut a)?;
+        }
+        a.opening = record.to_vec();
         Ok(())
     }
 

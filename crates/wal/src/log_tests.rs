@@ -126,12 +126,58 @@ fn opening_cuts_a_torn_tail_and_goes_on_in_a_new_segment() {
 }
 
 #[test]
-fn a_missing_segment_is_refused() {
+fn empty_segments_take_the_place_of_those_that_a_crash_took() {
     let dir = tempfile::tempdir().expect("temporary directory");
-    drop((open(dir.path()), open(dir.path()), open(dir.path())));
+    let records = numbered(0, 3, 50_000);
+    records.iter().for_each(|r| log(&open(dir.path()), std::slice::from_ref(r)));
     RealFs.remove_file(&segment::path(dir.path(), 1)).expect("remove");
+    let wal = open(dir.path());
+    assert_eq!(wal.segments().expect("a sequence"), (0, 3));
+    assert_eq!(read_all(dir.path()).0, vec![records[0].clone(), records[2].clone()]);
+    drop(wal);
+    // Behind a checkpoint the next segment must be there too.
+    RealFs.create_dir_all(&dir.path().join("checkpoint.00000001")).expect("create");
+    for n in 0..=2 {
+        RealFs.remove_file(&segment::path(dir.path(), n)).expect("remove");
+    }
+    assert_eq!(open(dir.path()).segments().expect("a sequence"), (2, 4));
+}
+
+#[test]
+fn a_gap_that_no_crash_leaves_is_refused() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    drop(open(dir.path()));
+    RealFs.open(&segment::path(dir.path(), 5000), stdx::fs::Open::CreateNew).expect("create");
     let refused = open_with(RealFs::shared(), dir.path(), options(Compression::None)).map(|_| ());
     assert!(matches!(refused, Err(WalError::Gap(_))), "{refused:?}");
+}
+
+#[test]
+fn every_segment_begins_with_the_opening_record() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let wal = open(dir.path());
+    let opening = |n: u64| {
+        let mut r = Vec::new();
+        crate::record::encode_references(&mut r, n);
+        r
+    };
+    let of = |last: u64| crate::replay::opening_of(&RealFs, dir.path(), last).expect("read");
+    assert_eq!(of(9), None);
+    wal.set_opening(&opening(7)).expect("set");
+    let records = numbered(0, 4, 50_000);
+    log(&wal, &records[..3]);
+    assert_eq!(wal.segments().expect("segments"), (0, 1), "50,000 bytes thrice are more than a segment");
+    assert_eq!((of(0), of(1)), (Some(opening(7)), Some(opening(7))));
+    wal.set_opening(&opening(9)).expect("set");
+    assert_eq!(of(9), Some(opening(7)), "a segment without records says nothing");
+    log(&wal, &records[3..]);
+    assert_eq!((of(9), of(1)), (Some(opening(9)), Some(opening(7))));
+    let kept: Vec<_> = read_all(dir.path()).0.into_iter().filter(|r| r[0] == b'Z').collect();
+    assert_eq!(kept, records);
+    assert_eq!(crate::record::decode_references(&opening(9)).expect("decode"), 9);
+    // Somebody else goes on: what the log began with says nothing about what comes after.
+    log(&open(dir.path()), &records[..1]);
+    assert_ne!(of(9), Some(opening(9)));
 }
 
 proptest! {

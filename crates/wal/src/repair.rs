@@ -7,7 +7,8 @@ use crate::page::{END_OF_PAGE, FULL, HEADER, left_in_page, put_fragment};
 use crate::replay::{SegmentReader, Step};
 use crate::segment::Segment;
 use crate::{Corruption, WalError};
-use stdx::fs::{Open, SharedFs};
+use std::path::Path;
+use stdx::fs::{Fs, Open, SharedFs};
 
 /// Type byte of filler records; neither Prometheus' nor ours.
 const FILLER: u8 = 0xfe;
@@ -39,6 +40,32 @@ pub fn repair(fs: &SharedFs, c: &Corruption) -> Result<(), WalError> {
     }
     file.sync_data().map_err(WalError::io(doing()))?;
     tracing::warn!(segment = c.segment, from = c.from, to = c.to, reason = %c.reason, "repaired a damaged place in the log; the records in it are lost");
+    Ok(())
+}
+
+/// More missing segments than this in one place are no trace of a crash.
+const MAX_GAP: u64 = 1000;
+
+/// A power cut may take the name of a segment and leave the next one's, or bring an old one back: then empty segments take the places between, so
+/// that the log is a sequence for everyone who opens it. Nothing that was acknowledged can have stood there.
+pub(crate) fn fill_gaps(fs: &dyn Fs, dir: &Path) -> Result<(), WalError> {
+    let list = fs.list(dir).map_err(WalError::io(format!("list log directory {}", dir.display())))?;
+    let is_segment = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
+    let mut numbers: Vec<u64> = list.iter().filter(|e| !e.is_dir && is_segment(&e.name)).filter_map(|e| e.name.parse().ok()).collect();
+    // A checkpoint stands for the segments up to its own number.
+    if let Some(covered) = crate::checkpoint::last(fs, dir)?.map(|c| c.segment)
+        && numbers.iter().all(|n| *n > covered)
+    {
+        numbers.push(covered);
+    }
+    numbers.sort_unstable();
+    for w in numbers.windows(2).filter(|w| w[1] > w[0] + 1 && w[1] - w[0] <= MAX_GAP) {
+        tracing::warn!(dir = %dir.display(), after = w[0], before = w[1], "segments of the log are missing after a crash; empty ones take their place");
+        for n in w[0] + 1..w[1] {
+            let path = crate::segment::path(dir, n);
+            fs.open(&path, Open::CreateNew).map_err(WalError::io(format!("create segment {}", path.display())))?;
+        }
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Reading the log: one segment behind another, each record with its exact place, going on behind damage.
 //!
 //! A damaged byte costs the record it lies in. When the damaged fragment's length can be trusted (a sound fragment follows where it says), reading
-//! goes on right behind it, else at the next page. Continuations of the lost record are passed over.
+//! goes on right behind it, else at the next fragment whose checksum fits. Continuations of the lost record are passed over.
 
 use crate::compress::{Compression, Unpacker};
 use crate::page::{END_OF_PAGE, FIRST, FULL, HEADER, KIND_MASK, LAST, MIDDLE, SNAPPY_FLAG, ZSTD_FLAG, left_in_page};
@@ -153,6 +153,9 @@ impl SegmentReader {
         let mut start: Option<u64> = None;
         loop {
             match self.fragment(self.pos)? {
+                Fragment::Torn if self.is_sound_behind()? => {
+                    return self.pass_over(start.unwrap_or(self.pos), u64::MAX, "fragment is longer than its segment".to_string());
+                }
                 Fragment::End | Fragment::Torn if start.is_some() => {
                     let at = start.expect("checked by the guard");
                     self.pos = at;
@@ -213,9 +216,16 @@ impl SegmentReader {
         Corruption { path: self.path.clone(), segment: self.segment, from, to: to.min(self.limit).max(from), reason, torn: false }
     }
 
-    /// Moves behind damage: to `next` if something sound stands there, else to the next page, and past what continues the lost record.
+    /// Moves behind damage: to `next` if something sound stands there, else to the next sound fragment of the page, else to the next page; and past
+    /// what continues the lost record.
     fn pass_over(&mut self, from: u64, next: u64, reason: String) -> Result<Step, WalError> {
+        let bad = self.pos;
         self.pos = next;
+        // A length that was damaged points anywhere, beyond sound records too.
+        let page_end = bad + left_in_page(bad) as u64;
+        if next >= page_end || !matches!(self.fragment(next)?, Fragment::Data { .. } | Fragment::Pad { .. } | Fragment::End) {
+            self.pos = self.next_sound(bad + 1, page_end)?.unwrap_or(page_end);
+        }
         loop {
             match self.fragment(self.pos)? {
                 Fragment::Bad { .. } | Fragment::Torn if !self.pos.is_multiple_of(crate::page::PAGE) => self.pos += left_in_page(self.pos) as u64,
@@ -227,6 +237,35 @@ impl SegmentReader {
         self.pos = self.pos.min(self.limit);
         Ok(Step::Corrupt(self.corruption(from, self.pos, reason)))
     }
+
+    /// Does anything sound follow in this page? Then its end was not torn off.
+    fn is_sound_behind(&mut self) -> Result<bool, WalError> {
+        let page_end = self.pos + left_in_page(self.pos) as u64;
+        Ok(self.next_sound(self.pos + 1, page_end)?.is_some())
+    }
+
+    /// The first place from `at` on at which a fragment stands whose checksum fits.
+    fn next_sound(&mut self, at: u64, page_end: u64) -> Result<Option<u64>, WalError> {
+        for pos in at..page_end.min(self.limit) {
+            if matches!(self.fragment(pos)?, Fragment::Data { len, .. } if len > 0) {
+                return Ok(Some(pos));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The first record of the newest segment up to and including `last` that has any. None when there is none, or when the segment begins with damage.
+pub fn opening_of(fs: &dyn Fs, dir: &Path, last: u64) -> Result<Option<Vec<u8>>, WalError> {
+    let mut record = Vec::new();
+    for s in segment::list(fs, dir)?.iter().rev().filter(|s| s.number <= last) {
+        match SegmentReader::open(fs, s, 0)?.step(&mut record)? {
+            Step::Record { .. } => return Ok(Some(record)),
+            Step::End | Step::Torn { .. } => {}
+            Step::Corrupt(_) => return Ok(None),
+        }
+    }
+    Ok(None)
 }
 
 /// Reads a range of segments.

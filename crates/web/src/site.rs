@@ -58,9 +58,13 @@ impl Site {
         Arc::new(Site { front: Arc::new(front), app: Arc::default(), metrics, in_flight })
     }
 
-    /// The storage can answer: from now on everything is served.
+    /// From now on everything is served; whether it is complete is for the [`App`] to say.
     pub fn open(&self, app: Arc<App>) {
         let _ = self.app.set(app);
+    }
+
+    /// Nothing is missing any more.
+    pub fn announce_ready(&self) {
         self.metrics.ready.set(1.0);
     }
 
@@ -105,7 +109,7 @@ impl Handler for Site {
         }
         match self.app.get() {
             None => return Err(api::not_ready(false)),
-            Some(app) if app.receiver.is_some() && !app.is_ready() => return Err(app.not_ready()),
+            Some(app) if app.receiver.is_some() && !app.is_serving() => return Err(app.not_ready()),
             Some(_) => {}
         }
         let length: usize = headers.get("content-length").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok()).unwrap_or(MAX_WRITE_BYTES);

@@ -183,6 +183,13 @@ pub const FLAGS: &[Flag] = &[
     flag("storage.tsdb.wal-sync-interval", Duration, "1s", Both, "Distance of syncs with --storage.tsdb.wal-sync=interval."),
     flag("storage.tsdb.max-series", Int, "0", Server, "Series that the head may hold; new ones beyond it are refused and counted. 0 for no limit."),
     flag(
+        "storage.tsdb.max-series-per-job",
+        Int,
+        "0",
+        Server,
+        "Series that the head may hold with the same job label; new ones beyond it are refused and counted. 0 for no limit.",
+    ),
+    flag(
         "storage.ha.replica-label",
         List,
         "__replica__",

@@ -104,7 +104,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Takes over held samples that the log gave back. Build it once, before the first request.
+    /// Takes over held samples that the log gave back, at once or when the store is filled. Build it once, before the first request.
     pub fn new(store: Arc<dyn MergeStore>, mut options: ReceiveOptions, registry: &Registry, clock: SharedClock) -> Self {
         options.replica_labels.sort();
         let metrics = Arc::new(Metrics::new(registry));

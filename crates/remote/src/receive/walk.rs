@@ -67,6 +67,9 @@ impl Receiver {
             if series.replica.is_empty() {
                 walk.plain(b)?;
             } else {
+                if !self.merger.restore(now_ms) {
+                    return Err(Failure::Unavailable("the log is being replayed; samples of replicas are merged when that is done".to_string()));
+                }
                 let known = walk.tally.replica(&self.merger, series.replica);
                 let Some((replica_id, replica)) = known else {
                     walk.tally

@@ -148,6 +148,6 @@ fn read(
             (record::decode_metadata(rec, each), "metadata")
         }
         Tombstones => (Ok(()), "tombstones"),
-        MmapMarkers | Held => (Ok(()), "unknown"),
+        MmapMarkers | Held | References => (Ok(()), "unknown"),
     }
 }

@@ -83,8 +83,20 @@ struct Tree {
     synced: BTreeMap<PathBuf, Name>,
 }
 
+/// Syncs that a disk says it did and did not: to see that a test would find one that is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lie {
+    #[default]
+    None,
+    /// Of files whose path has this in it.
+    Files(&'static str),
+    /// Of directories whose path ends like this.
+    Dirs(&'static str),
+}
+
 #[derive(Debug, Default)]
 pub struct Disk {
+    lie: Mutex<Lie>,
     tree: Mutex<Tree>,
     /// Of all that was ever changed, in order: two runs that agree in it did the same.
     digest: AtomicU64,
@@ -134,6 +146,11 @@ impl Disk {
         }
         tree.synced = left.clone();
         tree.now = left;
+    }
+
+    /// From now on it lies about some syncs.
+    pub fn set_lie(&self, lie: Lie) {
+        *self.lie.lock() = lie;
     }
 
     /// Nothing can be written while it is full.
@@ -235,6 +252,7 @@ impl MountState {
 #[derive(Debug)]
 struct OpenFile {
     node: Node,
+    path: PathBuf,
     state: Arc<MountState>,
 }
 
@@ -283,12 +301,15 @@ impl File for OpenFile {
         if self.state.disk.sync_fails.load(Ordering::Relaxed) {
             return Err(io::Error::other("input/output error"));
         }
+        if matches!(*self.state.disk.lie.lock(), Lie::Files(part) if self.path.to_string_lossy().contains(part)) {
+            return Ok(());
+        }
         let mut n = self.node.lock();
         n.synced = Synced::Prefix(n.now.len());
         Ok(())
     }
     fn try_clone(&self) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(OpenFile { node: Arc::clone(&self.node), state: Arc::clone(&self.state) }))
+        Ok(Box::new(OpenFile { node: Arc::clone(&self.node), path: self.path.clone(), state: Arc::clone(&self.state) }))
     }
 }
 
@@ -325,7 +346,7 @@ impl Fs for Mount {
                 n
             }
         };
-        Ok(Box::new(OpenFile { node, state: Arc::clone(s) }))
+        Ok(Box::new(OpenFile { node, path: path.to_path_buf(), state: Arc::clone(s) }))
     }
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.state.reads()?;
@@ -409,6 +430,9 @@ impl Fs for Mount {
         self.state.names(12, dir)?;
         if self.state.disk.sync_fails.load(Ordering::Relaxed) {
             return Err(io::Error::other("input/output error"));
+        }
+        if matches!(*self.state.disk.lie.lock(), Lie::Dirs(end) if dir.to_string_lossy().ends_with(end)) {
+            return Ok(());
         }
         let tree = &mut *self.state.disk.tree.lock();
         tree.synced.retain(|p, _| p.parent() != Some(dir));

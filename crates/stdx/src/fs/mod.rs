@@ -7,7 +7,7 @@ mod crash;
 mod glob;
 mod real;
 
-pub use crash::{Disk, Mount};
+pub use crash::{Disk, Lie, Mount};
 pub use glob::{glob, matches};
 pub use real::RealFs;
 
@@ -42,6 +42,14 @@ pub struct Entry {
     pub len: u64,
 }
 
+/// Size of a file system in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    pub total_bytes: u64,
+    /// What who has no privileges may still write.
+    pub free_bytes: u64,
+}
+
 pub trait Fs: Send + Sync + Debug {
     fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn File>>;
     /// The whole file.
@@ -61,6 +69,10 @@ pub trait Fs: Send + Sync + Debug {
     fn len(&self, path: &Path) -> io::Result<u64>;
     /// Last change of the content, milliseconds since the Unix epoch.
     fn modified_ms(&self, path: &Path) -> io::Result<i64>;
+    /// How large the file system is on which a path lies. `Unsupported` where nobody knows.
+    fn space(&self, _path: &Path) -> io::Result<Space> {
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
     /// Takes an exclusive advisory lock that lasts as long as the returned file. `WouldBlock` when another process holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn File>>;
 }

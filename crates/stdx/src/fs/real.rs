@@ -1,7 +1,7 @@
 //! The machine's file system.
 #![allow(clippy::disallowed_methods, reason = "this is the one place that touches it")]
 
-use super::{Entry, File, Fs, Mapped, Open};
+use super::{Entry, File, Fs, Mapped, Open, Space};
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -106,6 +106,10 @@ impl Fs for RealFs {
         Ok(at.duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        file_system_of(path)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
@@ -121,6 +125,20 @@ fn map_read_only(file: &fs::File) -> io::Result<memmap2::Mmap> {
     // SAFETY: mapped files (block indexes, chunk segments) are written once, renamed into place and never modified afterwards;
     // removal leaves the mapping intact.
     unsafe { memmap2::Mmap::map(file) }
+}
+
+#[allow(unsafe_code, reason = "std does not say how large a file system is")]
+fn file_system_of(path: &Path) -> io::Result<Space> {
+    let path = std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))?;
+    let mut s = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the path ends in a zero byte, and the structure is only looked at when the call says that it was filled.
+    let s = unsafe {
+        if libc::statvfs(path.as_ptr(), s.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        s.assume_init()
+    };
+    Ok(Space { total_bytes: s.f_blocks.saturating_mul(s.f_frsize), free_bytes: s.f_bavail.saturating_mul(s.f_frsize) })
 }
 
 impl File for RealFile {
@@ -186,6 +204,8 @@ mod tests {
         write_atomic(&fs, &p, b"three").expect("replace");
         assert_eq!(fs.read(&p).expect("read"), b"three");
         assert_eq!(fs.list(dir.path()).expect("list"), vec![Entry { name: "a".into(), is_dir: false, len: 5 }]);
+        let space = fs.space(dir.path()).expect("a file system");
+        assert!(space.total_bytes >= space.free_bytes && space.total_bytes > 0);
         let lock = dir.path().join("lock");
         let held = fs.lock(&lock).expect("lock");
         assert_eq!(fs.lock(&lock).expect_err("second lock").kind(), io::ErrorKind::WouldBlock);

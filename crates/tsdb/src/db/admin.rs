@@ -6,9 +6,14 @@ use model::Matcher;
 use std::path::Path;
 
 impl Db {
+    fn check_complete(&self) -> Result<(), DbError> {
+        if self.is_ready() { Ok(()) } else { Err(DbError::NotReady) }
+    }
+
     /// Marks the samples from `start_ms` to `end_ms`, both included, of all series that fit as deleted. They are not answered any more when it
     /// returns, and still on the disk.
     pub fn delete_series(&self, start_ms: i64, end_ms: i64, matchers: &[Matcher]) -> Result<u64, DbError> {
+        self.check_complete()?;
         let _one = self.change.lock();
         let mut n = 0;
         for b in self.blocks.load().iter().filter(|b| b.meta().overlaps(start_ms, end_ms)) {
@@ -19,6 +24,7 @@ impl Db {
 
     /// Writes all blocks with deleted samples again without them.
     pub fn clean_tombstones(&self) -> Result<(), DbError> {
+        self.check_complete()?;
         let _one = self.change.lock();
         let started = self.options.clock.monotonic();
         let stop = || self.shutdown.is_requested();
@@ -38,6 +44,7 @@ impl Db {
         if into == self.options.dir {
             return Err(DbError::Invalid(format!("cannot snapshot into base directory {}", into.display())));
         }
+        self.check_complete()?;
         let _one = self.change.lock();
         self.options.fs.create_dir_all(into).map_err(DbError::io(format!("create {}", into.display())))?;
         for b in self.blocks.load().iter() {

@@ -17,6 +17,8 @@ pub enum DbError {
     },
     Log(WalError),
     Block(BlockError),
+    /// The log is still being replayed.
+    NotReady,
     /// The caller asked for something that cannot be.
     Invalid(String),
 }
@@ -35,6 +37,7 @@ impl fmt::Display for DbError {
             DbError::Io { doing, source } => write!(f, "{doing}: {source}"),
             DbError::Log(e) => e.fmt(f),
             DbError::Block(e) => e.fmt(f),
+            DbError::NotReady => f.write_str("the log is being replayed"),
             DbError::Invalid(what) => f.write_str(what),
         }
     }
@@ -46,7 +49,7 @@ impl std::error::Error for DbError {
             DbError::Io { source, .. } => Some(source),
             DbError::Log(e) => Some(e),
             DbError::Block(e) => Some(e),
-            DbError::Locked(_) | DbError::Invalid(_) => None,
+            DbError::Locked(_) | DbError::Invalid(_) | DbError::NotReady => None,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::compact::{self, DelayFile, Limits, Why};
 use crate::head::series::range_end;
 use crate::head::source::{InOrderSource, LateSource};
 use crate::meta::{BlockMeta, HINT_OUT_OF_ORDER};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -29,6 +30,9 @@ pub(super) fn run(db: &Weak<Db>, shutdown: &Shutdown) {
     while !shutdown.wait_timeout(TICK) {
         let Some(db) = db.upgrade() else { return };
         db.tick();
+        if !db.is_ready() {
+            continue;
+        }
         let now = db.options.clock.monotonic();
         if now < next && !db.is_head_compactable() {
             continue;
@@ -58,6 +62,9 @@ impl Db {
             }
         }
         self.head.release_unread();
+        if self.is_ready() {
+            self.note_births();
+        }
         self.measure();
     }
 
@@ -87,7 +94,9 @@ impl Db {
             self.compact_head()?;
             head_written = true;
         }
-        if self.head.late_samples() > 0 && (head_written || self.head.late_samples() > self.options.head.max_late_samples) {
+        let late = self.head.late_samples();
+        // Its log may also hold what turned out not to be late.
+        if (head_written && (late > 0 || self.has_late_log())) || late > self.options.head.max_late_samples {
             self.compact_late()?;
         }
         if head_written {
@@ -95,6 +104,11 @@ impl Db {
         }
         self.reload()?;
         self.compact_blocks()
+    }
+
+    fn has_late_log(&self) -> bool {
+        let segments = wal::segment::list(self.options.fs.as_ref(), self.logs().wbl.dir()).unwrap_or_default();
+        segments.iter().any(|s| s.len > 0)
     }
 
     /// Does the head span so much that a block can be cut from it while the newest samples stay?
@@ -238,7 +252,9 @@ impl Db {
             return Ok(());
         }
         let head = &self.head;
-        checkpoint::create(wal, to, head.floor_ms(), false, |id| head.is_needed_by_log(id, to))?;
+        // Late samples below the floor may still be in their log.
+        let deleted_from = head.late_range_ms().map_or(i64::MAX, |(a, _)| a).min(head.floor_ms());
+        checkpoint::create(wal, to, (head.floor_ms(), deleted_from), false, |id| head.is_needed_by_log(id, to))?;
         wal.truncate(to + 1)?;
         if let Err(e) = checkpoint::remove_below(wal, to) {
             tracing::warn!(error = %e, "remove old checkpoints");
@@ -300,24 +316,23 @@ impl Db {
         let known = self.blocks.load_full();
         let (dirs, _) = block::list_dirs(fs, dir)?;
         let mut blocks: Vec<Arc<Block>> = Vec::with_capacity(dirs.len());
+        let mut bad = BTreeMap::new();
         for path in dirs {
             match known.iter().find(|b| b.dir() == path) {
                 Some(b) => blocks.push(Arc::clone(b)),
                 None => match Block::open(fs, &path) {
                     Ok(b) => blocks.push(b),
-                    Err(e) => tracing::error!(block = %path.display(), error = %e, "block cannot be opened; it is set aside and the rest is served"),
+                    Err(e) => drop(bad.insert(open::name_of(&path), e.to_string())),
                 },
             }
         }
+        self.put_aside(bad);
         let metas: Vec<Arc<BlockMeta>> = blocks.iter().map(|b| b.meta()).collect();
         let mut gone: Vec<Ulid> = compact::superseded(&metas);
         blocks.retain(|b| !gone.contains(&b.ulid()));
         let sized: Vec<(Arc<BlockMeta>, u64)> = blocks.iter().map(|b| (b.meta(), b.size_bytes())).collect();
-        let limits = Limits {
-            time_ms: self.retention_time_ms.load(Ordering::Relaxed),
-            size_bytes: self.retention_size_bytes.load(Ordering::Relaxed),
-            used_bytes: self.head_bytes(),
-        };
+        let limits =
+            Limits { time_ms: self.retention_time_ms.load(Ordering::Relaxed), size_bytes: self.retention_bytes(), used_bytes: self.head_bytes() };
         let old = compact::beyond_retention(&sized, limits);
         if old.iter().any(|(_, why)| *why == Why::TooOld) {
             self.metrics.time_retentions.inc();
@@ -338,6 +353,16 @@ impl Db {
         }
         self.measure();
         Ok(())
+    }
+
+    /// Tells of blocks that cannot be opened, each once.
+    pub(super) fn put_aside(&self, bad: BTreeMap<String, String>) {
+        let mut known = self.set_aside.lock();
+        for (block, error) in bad.iter().filter(|(b, _)| !known.contains_key(*b)) {
+            tracing::error!(block, error, "block cannot be opened; it is set aside and the rest is served");
+        }
+        self.metrics.blocks_set_aside.set(bad.len() as f64);
+        *known = bad;
     }
 
     /// Bytes of the logs and of full chunks of the head.

@@ -14,7 +14,7 @@ pub mod stats;
 mod waiting;
 
 pub use error::DbError;
-pub use stats::{Cardinality, HeadStats};
+pub use stats::{Cardinality, Churn, HeadStats};
 
 use crate::block::{Block, Ulid};
 use crate::config::DbOptions;
@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
 use model::{Labels, Metadata};
 use parking_lot::{Condvar, Mutex};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -40,11 +41,16 @@ pub struct Db {
     options: DbOptions,
     retention_time_ms: AtomicI64,
     retention_size_bytes: AtomicU64,
+    /// Percent of the file system, as bits of an f64.
+    retention_percent: AtomicU64,
     head: Arc<Head>,
     logs: Logs,
     metrics: Metrics,
     /// Sorted by the start of their time.
     blocks: ArcSwap<Vec<Arc<Block>>>,
+    /// Blocks that cannot be opened, by name, and why.
+    set_aside: Mutex<BTreeMap<String, String>>,
+    births: Mutex<stats::Births>,
     /// One compaction, reload, deletion or snapshot at a time.
     change: Mutex<()>,
     /// Where names of blocks come from, and the last one: they rise, also within a millisecond.
@@ -55,10 +61,14 @@ pub struct Db {
     state_changed: Condvar,
     /// The same as [`State::Ready`], cheaper to ask.
     ready: AtomicBool,
+    /// Batches are taken while the log is replayed ([`crate::head::filling`]); else they wait.
+    live: bool,
+    /// What the log of late samples held when it was opened.
+    late_log_bytes: u64,
     /// Bytes of batches that wait for replay.
     waiting_bytes: AtomicU64,
     shutdown: Shutdown,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<Box<dyn File>>>,
 }
 
@@ -76,7 +86,7 @@ impl Db {
         &self.logs.wal
     }
 
-    /// Is the head filled from the log? Until then queries are refused and batches wait.
+    /// Is the head filled from the log? Until then queries of the newest samples miss some and say so.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
@@ -99,7 +109,15 @@ impl Db {
         self.state_changed.notify_all();
     }
 
-    fn check_ready(&self) -> Result<(), ReadError> {
+    fn check_not_failed(&self) -> Result<(), ReadError> {
+        match &*self.state.lock() {
+            State::Failed(why) => Err(ReadError::NotReady(why.to_string())),
+            _ => Ok(()),
+        }
+    }
+
+    /// For what must not be answered in part.
+    fn check_filled(&self) -> Result<(), ReadError> {
         if self.is_ready() { Ok(()) } else { Err(ReadError::NotReady("the log is being replayed".to_string())) }
     }
 
@@ -111,6 +129,11 @@ impl Db {
         self.blocks.load_full()
     }
 
+    /// Blocks that cannot be opened, and why: they are not served, and nothing touches them.
+    pub fn set_aside(&self) -> Vec<(String, String)> {
+        self.set_aside.lock().iter().map(|(b, e)| (b.clone(), e.clone())).collect()
+    }
+
     /// Metas of all blocks, oldest first.
     pub fn block_metas(&self) -> Vec<Arc<BlockMeta>> {
         self.blocks.load().iter().map(|b| b.meta()).collect()
@@ -120,13 +143,31 @@ impl Db {
         &self.progress
     }
 
-    /// Applies what a reload of the configuration may change; 0 means no limit.
-    pub fn set_retention(&self, time_ms: i64, size_bytes: u64) {
+    /// Applies what a reload of the configuration may change; 0 means no limit. A percentage of the file system goes before a size.
+    pub fn set_retention(&self, time_ms: i64, size_bytes: u64, percent: f64) {
         self.retention_time_ms.store(time_ms, Ordering::Relaxed);
         self.retention_size_bytes.store(size_bytes, Ordering::Relaxed);
+        self.retention_percent.store(percent.to_bits(), Ordering::Relaxed);
+        self.metrics.retention_limit_percentage.set(percent);
         self.head.set_retention_ms(time_ms);
         self.metrics.retention_limit_seconds.set(time_ms as f64 / 1000.0);
         self.metrics.retention_limit_bytes.set(size_bytes as f64);
+    }
+
+    /// What blocks, log and head files may take; 0 for any.
+    fn retention_bytes(&self) -> u64 {
+        let bytes = self.retention_size_bytes.load(Ordering::Relaxed);
+        let percent = f64::from_bits(self.retention_percent.load(Ordering::Relaxed));
+        if percent <= 0.0 {
+            return bytes;
+        }
+        match self.options.fs.space(&self.options.dir) {
+            Ok(space) => (space.total_bytes as f64 * percent / 100.0) as u64,
+            Err(e) => {
+                tracing::warn!(error = %e, "the size of the file system is not known; its percentage is no limit");
+                bytes
+            }
+        }
     }
 
     /// `out_of_order_time_window`: how late scrapes and rules may be.
@@ -158,10 +199,11 @@ impl Db {
     /// Stops maintenance, writes out what is gathered and lets go of the directory. The log is complete without it.
     pub fn close(&self) -> Result<(), DbError> {
         self.shutdown.request();
-        if let Some(thread) = self.thread.lock().take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the store's maintenance thread had panicked");
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store had panicked");
+            }
         }
         let _one = self.change.lock();
         self.head.full.close().map_err(DbError::io("write full chunks of the head"))?;
@@ -182,9 +224,8 @@ impl Db {
 impl Drop for Db {
     fn drop(&mut self) {
         self.shutdown.request();
-        if let Some(thread) = self.thread.lock().take()
-            && thread.thread().id() != std::thread::current().id()
-        {
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads.into_iter().filter(|t| t.thread().id() != std::thread::current().id()) {
             let _ = thread.join();
         }
     }
@@ -192,27 +233,27 @@ impl Drop for Db {
 
 impl Appendable for Db {
     fn appender(&self, options: AppendOptions) -> Box<dyn Appender + '_> {
-        if self.is_ready() { Box::new(self.head.appender(options)) } else { Box::new(WaitingAppender::new(self, options)) }
+        if self.live || self.is_ready() { Box::new(self.head.appender(options)) } else { Box::new(WaitingAppender::new(self, options)) }
     }
 }
 
 impl MergeStore for Db {
     fn newest_ms(&self, series: SeriesRef) -> Option<i64> {
-        self.check_ready().ok()?;
+        self.check_filled().ok()?;
         self.head.newest_ms(series)
     }
 
     fn times(&self, series: SeriesRef, start_ms: i64, end_ms: i64, out: &mut Vec<i64>) -> Result<(), ReadError> {
-        self.check_ready()?;
+        self.check_filled()?;
         self.times_of(series, start_ms, end_ms, out)
     }
 
+    fn is_filled(&self) -> bool {
+        self.is_ready()
+    }
+
     fn take_held(&self) -> Vec<Held> {
-        // Asked once, at the start: what the log gives back must not be missed.
-        match self.wait_ready() {
-            Ok(()) => self.head.take_held(),
-            Err(_) => Vec::new(),
-        }
+        self.head.take_held()
     }
 }
 
@@ -237,3 +278,7 @@ mod faults;
 #[cfg(test)]
 #[path = "crash_tests.rs"]
 mod crashes;
+
+#[cfg(test)]
+#[path = "fixture_tests.rs"]
+mod fixtures;

@@ -6,16 +6,18 @@ use crate::block::{self, Block};
 use crate::config::DbOptions;
 use crate::head::chunks_head::HeadChunks;
 use crate::head::replay::{FoundChunks, ReplayProgress};
+use crate::head::snapshot::CHUNK_SNAPSHOT_PREFIX;
 use crate::head::{Head, Logs};
 use crate::meta::HINT_OUT_OF_ORDER;
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
-use stdx::fs::{File, Fs, Open, SharedFs};
+use stdx::fs::{File, Fs, SharedFs};
 use stdx::shutdown::Shutdown;
 use wal::{Wal, WalOptions};
 
@@ -23,8 +25,6 @@ pub const LOCK_FILE: &str = "lock";
 pub const WAL_DIR: &str = "wal";
 pub const WBL_DIR: &str = "wbl";
 pub const CHUNKS_HEAD_DIR: &str = "chunks_head";
-/// Prometheus' dump of open chunks; never needed beside the log, and wrong once the log went on.
-const CHUNK_SNAPSHOT_PREFIX: &str = "chunk_snapshot.";
 /// Prometheus' note of its last series reference; wrong once others were given out.
 const SERIES_STATE_FILE: &str = "series_state.json";
 
@@ -36,41 +36,28 @@ impl Db {
 
     /// The same; `progress` may be looked at from elsewhere meanwhile.
     pub fn open_telling(options: DbOptions, progress: Arc<ReplayProgress>) -> Result<Arc<Db>, DbError> {
-        let (db, found) = Self::prepare(options, progress)?;
-        let behind = db.options.replay_behind;
-        if !behind {
-            db.fill(found)?;
-        } else if db.options.background {
-            return db.start_thread(Some(found));
-        } else {
-            let filling = Arc::clone(&db);
-            let fill = move || filling.fill_or_tell(found);
-            std::thread::Builder::new().name("tsdb-replay".to_string()).spawn(fill).map_err(DbError::io("start the replay thread"))?;
-            return Ok(db);
+        let (db, rest) = Self::prepare(options, progress)?;
+        if db.options.background {
+            let (weak, shutdown) = (Arc::downgrade(&db), db.shutdown.clone());
+            db.start_thread("tsdb", move || super::maintain::run(&weak, &shutdown))?;
         }
-        if db.options.background { db.start_thread(None) } else { Ok(db) }
+        if db.options.replay_behind {
+            let filling = Arc::clone(&db);
+            db.start_thread("tsdb-replay", move || filling.fill_or_tell(rest))?;
+        } else {
+            db.fill(rest)?;
+        }
+        Ok(db)
     }
 
-    /// Starts the thread that replays, when there is something left to replay, and maintains.
-    fn start_thread(self: Arc<Db>, found: Option<FoundChunks>) -> Result<Arc<Db>, DbError> {
-        let weak = Arc::downgrade(&self);
-        let shutdown = self.shutdown.clone();
-        let filling = found.map(|f| (Arc::clone(&self), f));
-        let run = move || {
-            if let Some((db, found)) = filling
-                && !db.fill_or_tell(found)
-            {
-                return;
-            }
-            super::maintain::run(&weak, &shutdown);
-        };
-        let thread = std::thread::Builder::new().name("tsdb".to_string()).spawn(run).map_err(DbError::io("start the maintenance thread"))?;
-        *self.thread.lock() = Some(thread);
-        Ok(self)
+    fn start_thread(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), DbError> {
+        let thread = std::thread::Builder::new().name(name.to_string()).spawn(run).map_err(DbError::io(format!("start thread {name}")))?;
+        self.threads.lock().push(thread);
+        Ok(())
     }
 
     /// Everything but the replay.
-    fn prepare(options: DbOptions, progress: Arc<ReplayProgress>) -> Result<(Arc<Db>, FoundChunks), DbError> {
+    pub(super) fn prepare(options: DbOptions, progress: Arc<ReplayProgress>) -> Result<(Arc<Db>, Rest), DbError> {
         let (fs, dir) = (&options.fs, &options.dir);
         if options.min_block_ms <= 0 || options.max_block_ms < 0 {
             return Err(DbError::Invalid("block durations must be positive".to_string()));
@@ -78,7 +65,7 @@ impl Db {
         let metrics = Metrics::new(&options.registry);
         fs.create_dir_all(dir).map_err(DbError::io(format!("create data directory {}", dir.display())))?;
         let lock = lock(&options, &metrics)?;
-        let blocks = open_blocks(fs, dir)?;
+        let (blocks, bad) = open_blocks(fs, dir)?;
         let floor = blocks.iter().map(|b| b.meta()).filter(|m| !m.has_hint(HINT_OUT_OF_ORDER)).map(|m| m.max_time_ms).max();
         let last_ulid = blocks.iter().map(|b| b.ulid()).max().unwrap_or_default();
         let mut found = FoundChunks::default();
@@ -93,24 +80,41 @@ impl Db {
             head.raise_floor(floor);
         }
         let clock = &options.clock;
-        for log in [WAL_DIR, WBL_DIR] {
-            fill_gaps(fs.as_ref(), &dir.join(log))?;
-        }
         let wal = Wal::open(Arc::clone(fs), &dir.join(WAL_DIR), options.wal.clone(), &options.registry, Arc::clone(clock))?;
         // Its metrics would be mixed up with the log's: it only repeats late samples.
         let private = stdx::metrics::Registry::new(Arc::clone(clock));
         let wbl_options = WalOptions { cursor_budget: Default::default(), ..options.wal.clone() };
         let wbl = Wal::open(Arc::clone(fs), &dir.join(WBL_DIR), wbl_options, &private, Arc::clone(clock))?;
+        crate::head::snapshot::take_exemplars(fs, dir, &head);
         forget_prometheus_state(fs.as_ref(), dir)?;
         // The names of the directories made just now must be on the disk before anything in them is promised.
         for d in std::iter::once(dir.as_path()).chain(dir.parent().filter(|p| !p.as_os_str().is_empty())) {
             fs.sync_dir(d).map_err(DbError::io(format!("sync directory {}", d.display())))?;
         }
+        let logs = Logs { wal: Arc::new(wal), wbl: Arc::new(wbl) };
+        // Both logs go on in new segments: what stands before them is replayed, what comes meanwhile is written behind.
+        let late_log_bytes = wal::segment::list(fs.as_ref(), logs.wbl.dir())?.iter().map(|s| s.len).sum();
+        let through = (logs.wal.end().segment.saturating_sub(1), logs.wbl.end().segment.saturating_sub(1));
+        head.set_logs(logs.clone());
+        let known = if options.replay_behind { known_references(fs.as_ref(), &logs.wal, through.0)? } else { None };
+        let live = match known {
+            Some(last) => {
+                head.set_filling(true);
+                head.references_begin_above(last).map_err(|e| DbError::Invalid(e.to_string()))?;
+                true
+            }
+            None => false,
+        };
         let db = Arc::new(Db {
             retention_time_ms: AtomicI64::new(options.retention_time_ms),
             retention_size_bytes: AtomicU64::new(options.retention_size_bytes),
+            retention_percent: AtomicU64::new(0),
+            set_aside: Mutex::default(),
+            births: Mutex::default(),
             head: Arc::new(head),
-            logs: Logs { wal: Arc::new(wal), wbl: Arc::new(wbl) },
+            logs,
+            live,
+            late_log_bytes,
             metrics,
             blocks: ArcSwap::from_pointee(blocks),
             change: Mutex::new(()),
@@ -122,38 +126,51 @@ impl Db {
             ready: AtomicBool::new(false),
             waiting_bytes: AtomicU64::new(0),
             shutdown: Shutdown::new(),
-            thread: Mutex::new(None),
+            threads: Mutex::default(),
             lock: Mutex::new(lock),
             options,
         });
-        db.set_retention(db.options.retention_time_ms, db.options.retention_size_bytes);
-        Ok((db, found))
+        db.set_retention(db.options.retention_time_ms, db.options.retention_size_bytes, db.options.retention_percent);
+        db.put_aside(bad);
+        Ok((db, Rest { found, through }))
     }
 
-    fn fill_or_tell(&self, found: FoundChunks) -> bool {
-        self.fill(found).inspect_err(|e| tracing::error!(error = %e, "log replay failed; the store takes and answers nothing")).is_ok()
+    fn fill_or_tell(&self, rest: Rest) {
+        if let Err(e) = self.fill(rest)
+            && !self.shutdown.is_requested()
+        {
+            tracing::error!(error = %e, "log replay failed; the store takes and answers nothing");
+        }
     }
 
-    /// Replays the log; batches and queries are let in at the end.
-    fn fill(&self, found: FoundChunks) -> Result<(), DbError> {
-        let result = self.try_fill(found);
+    /// Replays the log. Queries of the head are answered in full from the end of it on.
+    pub(super) fn fill(&self, rest: Rest) -> Result<(), DbError> {
+        let result = self.try_fill(rest);
         self.set_state(match &result {
             Ok(()) => State::Ready,
-            Err(e) => State::Failed(Arc::new(format!("log replay failed: {e}"))),
+            Err(e) => {
+                let why = format!("log replay failed: {e}");
+                self.head.refuse(why.clone());
+                State::Failed(Arc::new(why))
+            }
         });
         result
     }
 
-    fn try_fill(&self, found: FoundChunks) -> Result<(), DbError> {
+    fn try_fill(&self, rest: Rest) -> Result<(), DbError> {
         let clock = &self.options.clock;
         let started = clock.monotonic();
         let (wal, wbl) = (&self.logs.wal, &self.logs.wbl);
-        // Both logs go on in new segments, to which nothing is written before the head is filled.
-        let through = (wal.end().segment.saturating_sub(1), wbl.end().segment.saturating_sub(1));
-        let stats = self.head.replay(&self.options.fs, wal.dir(), wbl.dir(), through, found, &self.progress)?;
+        let stop = || self.shutdown.is_requested();
+        let stats = self.head.replay(&self.options.fs, wal.dir(), wbl.dir(), rest.through, rest.found, &self.progress, &stop)?;
+        if !self.live {
+            let last = self.head.last_reference();
+            self.head.references_begin_above(last).map_err(|e| DbError::Invalid(e.to_string()))?;
+        }
         self.head.truncate(self.head.floor_ms(), wal.end().segment);
         self.head.count_after_replay();
-        self.head.set_logs(self.logs.clone());
+        self.head.end_filling();
+        self.note_births();
         let took = clock.monotonic() - started;
         self.metrics.replay_seconds.set(took.as_secs_f64());
         tracing::info!(
@@ -166,6 +183,22 @@ impl Db {
         );
         self.reload()
     }
+}
+
+/// What is left to do when a directory is opened.
+pub(super) struct Rest {
+    found: FoundChunks,
+    /// The last segments to replay, of both logs.
+    through: (u64, u64),
+}
+
+/// Up to where references may be in use, when the log says so: a new log, or one that we wrote last.
+fn known_references(fs: &dyn Fs, wal: &Wal, last: u64) -> Result<Option<u64>, DbError> {
+    if let Some(record) = wal::replay::opening_of(fs, wal.dir(), last)? {
+        return Ok(wal::record::decode_references(&record).ok());
+    }
+    let empty = wal::segment::list(fs, wal.dir())?.iter().all(|s| s.len == 0) && wal::checkpoint::last(fs, wal.dir())?.is_none();
+    Ok(empty.then_some(0))
 }
 
 fn lock(options: &DbOptions, metrics: &Metrics) -> Result<Option<Box<dyn File>>, DbError> {
@@ -189,21 +222,25 @@ fn lock(options: &DbOptions, metrics: &Metrics) -> Result<Option<Box<dyn File>>,
 }
 
 /// Opens all blocks, without those that cannot be, and removes what an interrupted compaction or deletion left.
-pub(super) fn open_blocks(fs: &SharedFs, dir: &Path) -> Result<Vec<Arc<Block>>, DbError> {
+fn open_blocks(fs: &SharedFs, dir: &Path) -> Result<(Vec<Arc<Block>>, BTreeMap<String, String>), DbError> {
     let (dirs, leftovers) = block::list_dirs(fs, dir)?;
     for path in leftovers {
         tracing::info!(path = %path.display(), "removing an unfinished block directory");
         fs.remove_dir_all(&path).map_err(DbError::io(format!("remove {}", path.display())))?;
     }
-    let mut blocks = Vec::new();
+    let (mut blocks, mut bad) = (Vec::new(), BTreeMap::new());
     for path in dirs {
         match Block::open(fs, &path) {
             Ok(b) => blocks.push(b),
-            Err(e) => tracing::error!(block = %path.display(), error = %e, "block cannot be opened; it is set aside and the rest is served"),
+            Err(e) => drop(bad.insert(name_of(&path), e.to_string())),
         }
     }
     blocks.sort_by_key(|b| (b.meta().min_time_ms, b.ulid()));
-    Ok(blocks)
+    Ok((blocks, bad))
+}
+
+pub(super) fn name_of(block: &Path) -> String {
+    block.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn forget_prometheus_state(fs: &dyn Fs, dir: &Path) -> Result<(), DbError> {
@@ -215,29 +252,6 @@ fn forget_prometheus_state(fs: &dyn Fs, dir: &Path) -> Result<(), DbError> {
     let state = dir.join(WAL_DIR).join(SERIES_STATE_FILE);
     if fs.exists(&state) {
         fs.remove_file(&state).map_err(DbError::io(format!("remove {}", state.display())))?;
-    }
-    Ok(())
-}
-
-/// More missing segments than this in one place are no trace of a crash.
-const MAX_GAP: u64 = 1000;
-
-/// A power cut may take the name of a segment and leave the next one's, or bring an old one back: then empty segments take the places between, so
-/// that the log is a sequence for everyone who opens it. Nothing that was acknowledged can have stood there.
-fn fill_gaps(fs: &dyn Fs, dir: &Path) -> Result<(), DbError> {
-    if !fs.exists(dir) {
-        return Ok(());
-    }
-    let list = fs.list(dir).map_err(DbError::io(format!("list log directory {}", dir.display())))?;
-    let mut numbers: Vec<u64> =
-        list.iter().filter(|e| !e.is_dir && e.name.bytes().all(|b| b.is_ascii_digit())).filter_map(|e| e.name.parse().ok()).collect();
-    numbers.sort_unstable();
-    for w in numbers.windows(2).filter(|w| w[1] > w[0] + 1 && w[1] - w[0] <= MAX_GAP) {
-        tracing::warn!(dir = %dir.display(), after = w[0], before = w[1], "segments of the log are missing after a crash; empty ones take their place");
-        for n in w[0] + 1..w[1] {
-            let path = dir.join(format!("{n:08}"));
-            fs.open(&path, Open::CreateNew).map_err(DbError::io(format!("create segment {}", path.display())))?;
-        }
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 use super::Db;
 use model::name::METRIC_NAME;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadStats {
@@ -28,6 +29,32 @@ pub struct Cardinality {
     /// `name=value`
     pub series_by_pair: Vec<(String, u64)>,
 }
+
+/// What has come and gone lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Churn {
+    /// The time that is looked at: up to an hour.
+    pub window_ms: i64,
+    pub created: u64,
+    pub removed: u64,
+    /// New series that are still there, by metric and by `job`, most first.
+    pub created_by_metric: Vec<(String, u64)>,
+    pub created_by_job: Vec<(String, u64)>,
+}
+
+/// How far references were given out, and how many series had come and gone, at some times of the last hour. Oldest first.
+pub(super) type Births = VecDeque<Birth>;
+
+#[derive(Clone, Copy)]
+pub(super) struct Birth {
+    at: Duration,
+    last: u64,
+    created: u64,
+    removed: u64,
+}
+
+const BIRTHS_EVERY: Duration = Duration::from_secs(60);
+const BIRTHS_KEPT: usize = 60;
 
 /// Keeps the `n` largest.
 struct Top<T> {
@@ -101,6 +128,64 @@ impl Db {
                 let (n, v) = crate::head::pairs::split(pairs.bytes(p));
                 format!("{n}={v}")
             }),
+        }
+    }
+
+    fn birth(&self) -> Birth {
+        let m = &self.metrics;
+        Birth {
+            at: self.options.clock.monotonic(),
+            last: self.head.last_reference(),
+            created: m.head_series_created.get(),
+            removed: m.head_series_removed.get(),
+        }
+    }
+
+    /// Notes once a minute how far references are given out.
+    pub(super) fn note_births(&self) {
+        let now = self.birth();
+        let mut births = self.births.lock();
+        if births.back().is_some_and(|b| now.at < b.at + BIRTHS_EVERY) {
+            return;
+        }
+        births.push_back(now);
+        if births.len() > BIRTHS_KEPT {
+            births.pop_front();
+        }
+    }
+
+    /// Which series are new in the last hour, the `limit` largest groups of each kind.
+    pub fn churn(&self, limit: usize) -> Churn {
+        let Some(since) = self.births.lock().front().copied() else { return Churn::default() };
+        let now = self.birth();
+        let index = self.head.index.read();
+        let name = |n: &str| index.pairs.find_name(n);
+        let (metric, job) = (name(METRIC_NAME), name("job"));
+        let (mut metrics, mut jobs): (HashMap<u32, u64>, HashMap<u32, u64>) = (HashMap::new(), HashMap::new());
+        for slot in index.all() {
+            if self.head.slot(slot).lock().id <= since.last {
+                continue;
+            }
+            for p in index.pair_ids(slot) {
+                let of = Some(index.pairs.name_id_of(*p));
+                if of == metric {
+                    *metrics.entry(*p).or_default() += 1;
+                } else if of == job {
+                    *jobs.entry(*p).or_default() += 1;
+                }
+            }
+        }
+        let largest = |groups: HashMap<u32, u64>| {
+            let mut top = Top::new(limit);
+            groups.into_iter().for_each(|(p, n)| top.add(n, p));
+            top.finish(|p| index.pairs.value(p).to_string())
+        };
+        Churn {
+            window_ms: i64::try_from(now.at.saturating_sub(since.at).as_millis()).unwrap_or(i64::MAX),
+            created: now.created.saturating_sub(since.created),
+            removed: now.removed.saturating_sub(since.removed),
+            created_by_metric: largest(metrics),
+            created_by_job: largest(jobs),
         }
     }
 }

@@ -102,7 +102,8 @@ impl Head {
         let retention = self.retention_ms.load(Ordering::Relaxed);
         let oldest = if retention > 0 { now.saturating_sub(retention) } else { i64::MIN };
         let window = self.late_window_ms.load(Ordering::Relaxed);
-        let late_from_ms = match (options.in_order_only, window) {
+        let filling = self.is_filling();
+        let late_from_ms = match (options.in_order_only && !filling, window) {
             (false, _) => oldest,
             (true, 0) => i64::MAX,
             (true, w) => self.max_ms().map_or(i64::MIN, |m| m.saturating_sub(w)).max(oldest),
@@ -111,7 +112,8 @@ impl Head {
         HeadAppender {
             head: self,
             batch: self.pool.lock().pop().unwrap_or_default(),
-            min_valid_ms: self.min_valid_ms(),
+            // What is newest is not known yet: everything is late.
+            min_valid_ms: if filling { i64::MAX } else { self.min_valid_ms() },
             late_from_ms,
             until_ms: if options.source == Source::Import { i64::MAX } else { now.saturating_add(MAX_FUTURE_MS) },
             refused: self.refused(),
@@ -337,7 +339,7 @@ impl Appender for HeadAppender<'_> {
                 return Err(AppendError::UnknownSeries);
             }
             // Long-lived counters tell the same start with every sample: nothing to do for all but the first.
-            if start_ms <= 0 || start_ms >= t_ms || start_ms <= s.newest_ms || start_ms < self.min_valid_ms {
+            if self.min_valid_ms == i64::MAX || start_ms <= 0 || start_ms >= t_ms || start_ms <= s.newest_ms || start_ms < self.min_valid_ms {
                 return Ok(());
             }
             match (histogram, s.last()) {

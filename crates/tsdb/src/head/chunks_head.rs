@@ -1,5 +1,8 @@
 //! Full chunks of the head, out of the heap: files under `chunks_head/` in Prometheus' format, read back as mapped memory.
 //!
+//! A file is on the disk as a whole before the next one is begun: so what a crash leaves is always a beginning of what was written, and no series
+//! has a hole between two of its chunks.
+//!
 //! Not a source of truth. Everything in here is in the log too until it is in a block; when a file is found damaged at the start it is cut
 //! there and what lies behind is dropped, because replay leaves out what a chunk already holds and must not leave a hole.
 //!
@@ -95,6 +98,8 @@ struct Writer {
     /// Offset in the file of the first byte of `buf`; what lies before is written.
     written: u64,
     buf: Vec<u8>,
+    /// A sync failed.
+    stuck: bool,
 }
 
 impl HeadChunks {
@@ -135,7 +140,12 @@ impl HeadChunks {
                 files.insert(*seq, FileInfo { map: Some(map), maxt_ms });
             }
         }
+        // A process that was killed left it to the kernel.
         let seq = files.keys().last().copied().unwrap_or(0);
+        if seq > 0 {
+            fs.open(&file_path(dir, seq), Open::Update)?.sync_data()?;
+        }
+        fs.sync_dir(dir)?;
         let writer = Mutex::new(Writer { seq, ..Writer::default() });
         Ok((HeadChunks { fs, dir: dir.to_path_buf(), writer, files: RwLock::new(files) }, damage))
     }
@@ -171,18 +181,32 @@ impl HeadChunks {
 
     /// Begins a new file, unless the old one could not be written out.
     fn next_file(&self, w: &mut Writer) {
+        if w.stuck {
+            return;
+        }
         if let Err(e) = self.flush_locked(w) {
             tracing::warn!(error = %e, "write full chunks; they stay in memory");
             return;
         }
-        if let Some(f) = w.file.take()
-            && let Err(e) = f.sync_data()
-        {
-            tracing::warn!(error = %e, "sync full chunks");
+        if let Err(e) = self.finish_file(w) {
+            // What it held may be gone: nothing can stand behind it.
+            tracing::error!(error = %e, "sync full chunks; they stay in memory until the store is opened again");
+            w.stuck = true;
+            return;
         }
         w.seq += 1;
         w.written = 0;
         w.buf.extend_from_slice(&HEADER);
+    }
+
+    /// Makes the file that is being written durable, with its name, and leaves it.
+    fn finish_file(&self, w: &mut Writer) -> io::Result<()> {
+        if let Some(f) = &w.file {
+            f.sync_data()?;
+            self.fs.sync_dir(&self.dir)?;
+            w.file = None;
+        }
+        Ok(())
     }
 
     fn flush_locked(&self, w: &mut Writer) -> io::Result<()> {
@@ -237,7 +261,7 @@ impl HeadChunks {
         // What is written from here on is younger than what may go: do not let it hold the old file.
         if w.written + w.buf.len() as u64 > HEADER.len() as u64 {
             self.flush_locked(&mut w)?;
-            w.file = None;
+            self.finish_file(&mut w)?;
         }
         let current = if w.file.is_none() && w.buf.is_empty() { u32::MAX } else { w.seq };
         let mut files = self.files.write();

@@ -233,6 +233,9 @@ impl HeadAppender<'_> {
     }
 
     fn apply_rest(&mut self) {
+        if self.head.is_filling() && self.put_rest_aside() {
+            return;
+        }
         for (id, metadata) in self.batch.metadata.drain(..) {
             self.head.metadata.write().insert(id, metadata);
         }
@@ -240,6 +243,25 @@ impl HeadAppender<'_> {
             let Some(labels) = self.head.labels_of(SeriesRef(id)) else { continue };
             self.stats.exemplars += u64::from(self.head.exemplars.add(&labels, exemplar, &self.head.metrics));
         }
+    }
+
+    #[cold]
+    fn put_rest_aside(&mut self) -> bool {
+        let mut waiting = self.head.waiting.lock();
+        // It may just have ended: then nobody looks there any more.
+        if !self.head.is_filling() {
+            return false;
+        }
+        waiting.metadata.append(&mut self.batch.metadata);
+        for (id, exemplar) in self.batch.exemplars.drain(..) {
+            if let Some(labels) = self.head.labels_of(SeriesRef(id))
+                && waiting.exemplars.len() < super::filling::MAX_WAITING_EXEMPLARS
+            {
+                self.stats.exemplars += 1;
+                waiting.exemplars.push((labels, exemplar));
+            }
+        }
+        true
     }
 
     fn count(&self, a: &Applied) {

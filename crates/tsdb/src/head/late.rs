@@ -25,6 +25,8 @@ pub struct Late {
     /// Rising times.
     run: Vec<(i64, Value)>,
     chunks: Vec<EncodedChunk>,
+    /// Some came before an older one.
+    mixed: bool,
 }
 
 /// What became of a late sample.
@@ -57,6 +59,7 @@ impl Late {
             self.open.append(t_ms, v);
             return Inserted::New;
         }
+        self.mixed = true;
         if self.run.len() >= RUN {
             pack(&self.run, &mut self.chunks);
             self.run.clear();
@@ -79,6 +82,23 @@ impl Late {
         let bytes = self.open.bytes();
         let chunk = || EncodedChunk { mint_ms: self.open_ms, maxt_ms: self.open.last_t_ms(), encoding: ChunkEncoding::Xor, bytes: Arc::from(bytes) };
         (!bytes.is_empty()).then(chunk)
+    }
+
+    /// Takes everything out when it is floats that came in rising order. None, and nothing changed, when it is not.
+    pub fn take_rising(&mut self) -> Option<Vec<(i64, f64)>> {
+        let rising = !self.mixed
+            && self.chunks.iter().all(|c| c.encoding == ChunkEncoding::Xor)
+            && self.chunks.windows(2).all(|w| w[0].maxt_ms < w[1].mint_ms)
+            && (self.open.is_empty() || self.chunks.last().is_none_or(|c| c.maxt_ms < self.open_ms));
+        if !rising {
+            return None;
+        }
+        self.cut();
+        let mut data = SeriesData::default();
+        for c in std::mem::take(&mut self.chunks) {
+            chunkenc::decode(c.encoding, &c.bytes, i64::MIN, i64::MAX, &mut data).expect("was encoded here");
+        }
+        Some(data.t_ms.into_iter().zip(data.v).collect())
     }
 
     /// Is this sample here? None when nothing is at its time.

@@ -4,7 +4,7 @@
 //! - [`series`]: samples of one series, each behind its own small lock in a [`slab`]; full chunks go to [`chunks_head`], late ones to [`late`].
 //! - [`appender`]: one batch; [`commit`]: log first, then memory.
 //! - [`select`], [`querier`]: reading.
-//! - [`replay`]: filling the head from the log. [`truncate`]: forgetting what is in blocks.
+//! - [`replay`]: filling the head from the log; [`filling`]: taking batches meanwhile. [`truncate`]: forgetting what is in blocks.
 //!
 //! Order of locks: index, then a series, then the files of full chunks. Nobody takes the index lock while holding a series.
 //!
@@ -15,6 +15,7 @@ pub mod appender;
 pub mod chunks_head;
 pub mod commit;
 pub mod exemplars;
+pub mod filling;
 pub mod index;
 pub mod late;
 pub mod pairs;
@@ -24,6 +25,7 @@ pub mod replay;
 pub mod select;
 pub mod series;
 pub mod slab;
+pub mod snapshot;
 pub mod source;
 pub mod truncate;
 pub mod valid;
@@ -68,6 +70,10 @@ pub struct Head {
     pub(crate) full: HeadChunks,
     logs: std::sync::OnceLock<Logs>,
     last_id: AtomicU64,
+    /// The log says that references up to this one may be in use.
+    declared: AtomicU64,
+    filling: AtomicBool,
+    waiting: Mutex<filling::Waiting>,
     /// Times of the oldest and newest in-order sample; `MAX` and `MIN` when there is none.
     min_ms: AtomicI64,
     max_ms: AtomicI64,
@@ -113,6 +119,9 @@ impl Head {
             full,
             logs: std::sync::OnceLock::new(),
             last_id: AtomicU64::new(0),
+            declared: AtomicU64::new(0),
+            filling: AtomicBool::new(false),
+            waiting: Mutex::default(),
             min_ms: AtomicI64::new(i64::MAX),
             max_ms: AtomicI64::new(i64::MIN),
             late_min_ms: AtomicI64::new(i64::MAX),
@@ -232,7 +241,16 @@ impl Head {
         if id.is_none() {
             self.check_limits(&index, labels)?;
         }
-        let given = id.unwrap_or_else(|| self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
+        let given = match id {
+            Some(id) => id,
+            None => {
+                let given = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+                if given > self.declared.load(Ordering::Relaxed) {
+                    self.declare_references(given)?;
+                }
+                given
+            }
+        };
         let slot = index.add(hash, labels, given);
         let place = self.slots.ensure(slot);
         *place.lock() = Series::new(given, id.is_some());

@@ -29,6 +29,8 @@ const BATCH: usize = 4096;
 /// Batches that may wait for a worker.
 const WAITING: usize = 32;
 const MAX_WORKERS: usize = 8;
+/// Records between two questions whether to stop.
+const ASK_EVERY: u64 = 64;
 
 /// How far replay is, for who asks while it runs.
 #[derive(Debug, Default)]
@@ -73,7 +75,8 @@ struct Done {
 }
 
 impl Head {
-    /// Fills the empty head. `through` is the last segment to read of the log; the one after it may be written already.
+    /// Fills the empty head. `through` is the last segment to read of the log; the one after it may be written already. Ends early with
+    /// [`WalError::Closed`] when `stop` says so.
     pub fn replay(
         &self,
         fs: &SharedFs,
@@ -82,6 +85,7 @@ impl Head {
         through: (u64, u64),
         found: FoundChunks,
         progress: &ReplayProgress,
+        stop: super::source::Stop<'_>,
     ) -> Result<ReplayStats, WalError> {
         let mut stats = ReplayStats::default();
         let mut damage = Vec::new();
@@ -90,8 +94,17 @@ impl Head {
         progress.last_segment.store(through.0, Ordering::Relaxed);
         progress.first_segment.store(first.min(through.0), Ordering::Relaxed);
         progress.current_segment.store(first.min(through.0), Ordering::Relaxed);
-        let mut main =
-            Main { head: self, found, aliases: HashMap::default(), stats: &mut stats, scratch: Vec::new(), samples: Vec::new(), max_id: 0 };
+        let mut main = Main {
+            head: self,
+            found,
+            aliases: HashMap::default(),
+            stats: &mut stats,
+            scratch: Vec::new(),
+            samples: Vec::new(),
+            max_id: 0,
+            met: Default::default(),
+            stop,
+        };
         if let Some(c) = &checkpoint {
             main.read(LogReader::open(Arc::clone(fs), &c.path, 0, u64::MAX)?, false, None, &mut damage)?;
         }
@@ -128,6 +141,9 @@ struct Main<'a> {
     scratch: Vec<u8>,
     samples: Vec<RefSample>,
     max_id: u64,
+    /// Slots of series that the log has named.
+    met: roaring::RoaringBitmap,
+    stop: super::source::Stop<'a>,
 }
 
 struct Workers {
@@ -243,6 +259,9 @@ impl Main<'_> {
                         p.current_segment.store(r.start.segment, Ordering::Relaxed);
                     }
                     self.stats.records += 1;
+                    if self.stats.records.is_multiple_of(ASK_EVERY) && (self.stop)() {
+                        return Err(WalError::Closed);
+                    }
                     let at = r.start;
                     if let Err(e) = self.record(r.bytes, workers) {
                         self.head.metrics.wal_corruptions.inc();
@@ -310,7 +329,8 @@ impl Main<'_> {
                     // Prometheus moved this stale series to a block: it begins anew if it comes again.
                     workers.barrier();
                     self.head.drop_series(id);
-                } else if t.end_ms >= self.head.floor_ms() {
+                } else {
+                    // Also below the floor: late samples may still be there. What concerns nothing is forgotten at the end.
                     self.head.add_deleted(id, t.start_ms, t.end_ms);
                 }
             }),
@@ -323,7 +343,7 @@ impl Main<'_> {
                 let series = SeriesRef(self.canonical(series));
                 self.head.held.lock().push(Held { series, replica: replica.to_string(), t_ms, value });
             }),
-            RecordType::MmapMarkers => Ok(()),
+            RecordType::MmapMarkers | RecordType::References => Ok(()),
         }
     }
 
@@ -343,7 +363,12 @@ impl Main<'_> {
                 self.head.index.write().alias(id, slot);
             }
         }
+        let first = self.met.insert(slot);
         let Some(chunks) = self.found.remove(&id) else { return };
+        if !first {
+            // Samples under its other reference may still be on their way to a worker, and others may lie between these chunks and those.
+            return;
+        }
         let floor = self.head.floor_ms();
         let mut s = self.head.slot(slot).lock();
         for c in chunks.iter().filter(|c| c.maxt_ms >= floor) {

@@ -121,9 +121,10 @@ impl Head {
     pub(super) fn drop_series(&self, id: u64) {
         let Some(slot) = self.index.read().slot_of(id) else { return };
         {
+            // Late samples are those that came since the start: the log of late ones is read afterwards.
             let mut s = self.slot(slot).lock();
             s.truncate(i64::MAX);
-            s.late = None;
+            s.newest_ms = i64::MIN;
         }
         self.unlink(&[slot], u64::MAX);
     }
@@ -213,7 +214,7 @@ impl Head {
         self.remeasure_late();
     }
 
-    fn remeasure_late(&self) {
+    pub(super) fn remeasure_late(&self) {
         self.late_min_ms.store(i64::MAX, Ordering::Release);
         self.late_max_ms.store(i64::MIN, Ordering::Release);
         let slots: Vec<u32> = self.index.read().all().iter().collect();

@@ -242,6 +242,12 @@ pub fn decode_mmap_markers(record: &[u8], mut each: impl FnMut(RefMmapMarker)) -
     Ok(())
 }
 
+/// The highest reference that may be in use.
+pub fn decode_references(record: &[u8]) -> Result<u64, RecordError> {
+    let (_, mut b) = open(record, &[RecordType::References])?;
+    b.be64()
+}
+
 /// Replica, series, time, value.
 pub fn decode_held(record: &[u8], mut each: impl FnMut(&str, u64, i64, HeldValue)) -> Result<(), RecordError> {
     let (_, mut b) = open(record, &[RecordType::Held])?;

@@ -244,3 +244,9 @@ pub fn encode_held<'a>(out: &mut Vec<u8>, replica: &str, samples: impl IntoItera
         }
     }
 }
+
+/// References up to `last`, which is included, may be in use.
+pub fn encode_references(out: &mut Vec<u8>, last: u64) {
+    out.push(RecordType::References as u8);
+    put_be64(out, last);
+}

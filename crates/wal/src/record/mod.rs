@@ -1,4 +1,5 @@
-//! What stands in a record: series, samples, histograms, tombstones, exemplars, metadata, marks of mapped chunks, and held samples.
+//! What stands in a record: series, samples, histograms, tombstones, exemplars, metadata, marks of mapped chunks, held samples, and
+//! how far references are given out.
 //!
 //! Encoders append to a buffer the caller owns; decoders hand out what they read one by one and borrow where they can: labels come as a
 //! [`model::LabelsRef`] over a scratch buffer that the caller keeps between records. A record that breaks off half way gives an error after
@@ -13,12 +14,12 @@ mod histogram;
 
 pub use batch::Records;
 pub use decode::{
-    RecordError, decode_exemplars, decode_float_histograms, decode_held, decode_histograms, decode_metadata, decode_mmap_markers, decode_samples,
-    decode_series, decode_tombstones, time_range,
+    RecordError, decode_exemplars, decode_float_histograms, decode_held, decode_histograms, decode_metadata, decode_mmap_markers, decode_references,
+    decode_samples, decode_series, decode_tombstones, time_range,
 };
 pub use encode::{
     encode_exemplars, encode_float_histograms, encode_float_histograms_v2, encode_held, encode_histograms, encode_histograms_v2, encode_metadata,
-    encode_mmap_markers, encode_samples, encode_samples_v2, encode_series, encode_tombstones,
+    encode_mmap_markers, encode_references, encode_samples, encode_samples_v2, encode_series, encode_tombstones,
 };
 
 use model::{FloatHistogram, Histogram};
@@ -45,6 +46,8 @@ pub enum RecordType {
     /// Ours: samples of a pair's standby. Prometheus' server reads the type from this byte, finds it unknown and goes on; its numbers are
     /// given out from below, so 64 stays free for long. (Its agent mode refuses unknown types; a forward-only leaf never holds samples.)
     Held = 64,
+    /// Ours: stands first in every segment and says which references may have been given out. Skipped by Prometheus like the one above.
+    References = 65,
 }
 
 impl RecordType {
@@ -59,6 +62,7 @@ impl RecordType {
             12 => Some(HistogramsV2),
             13 => Some(FloatHistogramsV2),
             64 => Some(Held),
+            65 => Some(References),
             _ => None,
         }
     }

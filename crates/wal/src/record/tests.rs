@@ -87,6 +87,7 @@ fn again(record: &[u8]) -> Vec<u8> {
             decode_mmap_markers(record, |m| all.push(m)).expect("decode");
             encode_mmap_markers(&mut out, all);
         }
+        References => encode_references(&mut out, decode_references(record).expect("decode")),
         Held => {
             let mut all: Vec<(u64, i64, HeldValue)> = Vec::new();
             let mut name = String::new();

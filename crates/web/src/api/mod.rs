@@ -50,6 +50,8 @@ pub struct App {
     pub control: Arc<dyn Control>,
     pub notifications: Arc<crate::notifications::Notifications>,
     pub stopping: Arc<AtomicBool>,
+    /// The log is replayed, rules and uplinks run.
+    pub ready: Arc<AtomicBool>,
 }
 
 /// What the API may ask of the whole server.
@@ -93,7 +95,13 @@ pub struct Options {
 }
 
 impl App {
+    /// Is everything there? Before that, queries miss samples that are still in the log.
     pub fn is_ready(&self) -> bool {
+        self.is_serving() && self.ready.load(Ordering::Acquire)
+    }
+
+    /// Are requests answered? Also while the log is being replayed.
+    pub fn is_serving(&self) -> bool {
         !self.stopping.load(Ordering::Acquire)
     }
 
@@ -155,7 +163,9 @@ pub async fn handle(app: Arc<App>, req: Req, path: String) -> Reply {
         return app.with_cors(&origin, Reply::empty(StatusCode::NO_CONTENT));
     }
     let always = matches!(path.as_str(), "notifications" | "notifications/live");
-    if !always && !app.is_ready() {
+    // An answer that may lack samples needs a place to say so, which remote read does not have.
+    let whole = path == "read";
+    if !always && (!app.is_serving() || (whole && !app.is_ready())) {
         return app.not_ready();
     }
     let reply = match path.as_str() {

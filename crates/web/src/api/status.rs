@@ -91,6 +91,18 @@ struct TsdbStatus {
     label_value_count_by_label_name: Vec<Stat>,
     memory_in_bytes_by_label_name: Vec<Stat>,
     series_count_by_label_value_pair: Vec<Stat>,
+    /// Ours: what has come and gone in up to an hour.
+    churn: Churn,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Churn {
+    window_seconds: i64,
+    series_created: u64,
+    series_removed: u64,
+    created_by_metric_name: Vec<Stat>,
+    created_by_job: Vec<Stat>,
 }
 
 pub fn tsdb(app: &App, req: &Req) -> ApiResult {
@@ -103,7 +115,7 @@ pub fn tsdb(app: &App, req: &Req) -> ApiResult {
         return Err(ApiError::bad_data(format!("limit must not exceed {MAX}")));
     }
     let db = app.db()?;
-    let (head, c) = (db.head_stats(), db.cardinality(limit, None));
+    let (head, c, churn) = (db.head_stats(), db.cardinality(limit, None), db.churn(limit));
     let list = |v: Vec<(String, u64)>| v.into_iter().map(|(name, value)| Stat { name, value }).collect();
     Success::of(&TsdbStatus {
         head_stats: HeadStats {
@@ -117,6 +129,13 @@ pub fn tsdb(app: &App, req: &Req) -> ApiResult {
         label_value_count_by_label_name: list(c.values_by_label),
         memory_in_bytes_by_label_name: list(c.bytes_by_label),
         series_count_by_label_value_pair: list(c.series_by_pair),
+        churn: Churn {
+            window_seconds: churn.window_ms / 1000,
+            series_created: churn.created,
+            series_removed: churn.removed,
+            created_by_metric_name: list(churn.created_by_metric),
+            created_by_job: list(churn.created_by_job),
+        },
     })
 }
 
@@ -128,7 +147,17 @@ pub fn tsdb_blocks(app: &App) -> ApiResult {
         let meta = serde_json::to_string(&*meta).map_err(|e| ApiError::new(ErrorKind::Internal, e.to_string()))?;
         j.sep(&mut first).raw(&meta);
     }
-    j.raw("]}");
+    j.raw("]");
+    let bad = app.db()?.set_aside();
+    if !bad.is_empty() {
+        j.raw(",\"setAside\":[");
+        let mut first = true;
+        for (block, error) in bad {
+            j.sep(&mut first).raw("{\"block\":").string(&block).raw(",\"error\":").string(&error).raw("}");
+        }
+        j.raw("]");
+    }
+    j.raw("}");
     Ok(Success::json(j))
 }
 

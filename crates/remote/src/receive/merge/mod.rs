@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use replicas::{NOBODY, Replica, ReplicaId, Replicas};
 use state::State;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use storage::{AppendError, Appender, HeldValue, HistogramSample, MergeStore, SeriesRef};
 
 const SHARDS: usize = 64;
@@ -146,10 +146,12 @@ pub struct Merger {
     flights: Flights,
     pub replicas: Replicas,
     metrics: Arc<Metrics>,
+    /// What the log gave back is taken over.
+    restored: AtomicBool,
+    restoring: Mutex<()>,
 }
 
 impl Merger {
-    /// Takes over the samples that the log gave back.
     pub fn new(store: Arc<dyn MergeStore>, metrics: Arc<Metrics>, now_ms: i64) -> Self {
         let merger = Merger {
             store,
@@ -157,16 +159,35 @@ impl Merger {
             flights: Flights::default(),
             replicas: Replicas::default(),
             metrics,
+            restored: AtomicBool::new(false),
+            restoring: Mutex::default(),
         };
-        for held in merger.store.take_held() {
-            let Some((id, _)) = merger.replicas.id(&held.replica) else { continue };
-            let mut shard = merger.shard(held.series).lock();
+        merger.restore(now_ms);
+        merger
+    }
+
+    /// Takes over the samples that the log gave back, once the store has them. False until then: nothing can be decided.
+    pub fn restore(&self, now_ms: i64) -> bool {
+        if self.restored.load(Ordering::Acquire) {
+            return true;
+        }
+        if !self.store.is_filled() {
+            return false;
+        }
+        let _one = self.restoring.lock();
+        if self.restored.load(Ordering::Acquire) {
+            return true;
+        }
+        for held in self.store.take_held() {
+            let Some((id, _)) = self.replicas.id(&held.replica) else { continue };
+            let mut shard = self.shard(held.series).lock();
             // The rest is learned when the series is met again, and so is whether it is an `up`.
             let state = shard.entry(held.series).or_insert_with(State::unknown);
             let live = !ValueRef::of_held(&held.value).is_stale();
             state.restore(HeldSample { t_ms: held.t_ms, replica: id, live, value: held.value, flight: 0, received_ms: now_ms });
         }
-        merger
+        self.restored.store(true, Ordering::Release);
+        true
     }
 
     fn shard(&self, series: SeriesRef) -> &Shard {
@@ -234,6 +255,9 @@ impl Merger {
 
     /// Stores what has waited since before `received_before_ms`, forgets series that are gone, and counts who owns what. Call every few seconds.
     pub fn tick(&self, now_ms: i64, received_before_ms: i64) -> Result<MergeCounts, storage::CommitError> {
+        if !self.restore(now_ms) {
+            return Ok(MergeCounts::default());
+        }
         let mut app = self.store.appender(storage::AppendOptions::receive());
         let mut batch = self.begin(app.as_mut(), now_ms);
         let replicas = self.replicas.all();
