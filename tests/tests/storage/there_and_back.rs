@@ -218,7 +218,14 @@ fn there_and_back_twice_under_load() {
     p1.start();
     let mut walk = Walk { load: Load::start(&p1.url(), 2), target: &target, turn: 1, last: Default::default() };
     let start = now_ms() - 150 * MINUTE;
-    fill(&p1, "국어", start, 160);
+    // A checkpoint is made of several segments, and each start begins one.
+    for part in 0..4 {
+        fill(&p1, "국어", start + part * 20 * MINUTE, 40);
+        if part < 3 {
+            p1.kill();
+            p1.start();
+        }
+    }
     delete(&p1, "constant", start + 3 * MINUTE, start + 5 * MINUTE);
     delete(&p1, "constant", start + 70 * MINUTE, start + 72 * MINUTE);
     wait_for("Prometheus to make blocks", Duration::from_secs(60), || (blocks(&p1.data()) >= 2).then_some(()));
@@ -226,7 +233,9 @@ fn there_and_back_twice_under_load() {
     walk.note(&p1);
     p1.stop();
     let dir = p1.data();
-    assert!(has(&dir, "chunk_snapshot.") && has(&dir.join("wal"), "checkpoint.") && has(&dir, "chunks_head") && has(&dir.join("wbl"), "0"));
+    for (place, what) in [(dir.clone(), "chunk_snapshot."), (dir.join("wal"), "checkpoint."), (dir.clone(), "chunks_head"), (dir.join("wbl"), "0")] {
+        assert!(has(&place, what), "Prometheus left no {what} in {}", place.display());
+    }
 
     let mut n1 = walk.take_over(&p1, Kind::Narthex);
     assert!(!has(&n1.data(), "chunk_snapshot."), "it is wrong from here on");

@@ -147,6 +147,11 @@ impl HeadAppender<'_> {
         }
     }
 
+    /// Did the batch begin while the log was replayed?
+    pub(super) fn began_filling(&self) -> bool {
+        self.min_valid_ms == i64::MAX
+    }
+
     pub(super) fn takes_late(&self) -> bool {
         self.late_from_ms != i64::MAX
     }
@@ -339,7 +344,7 @@ impl Appender for HeadAppender<'_> {
                 return Err(AppendError::UnknownSeries);
             }
             // Long-lived counters tell the same start with every sample: nothing to do for all but the first.
-            if self.min_valid_ms == i64::MAX || start_ms <= 0 || start_ms >= t_ms || start_ms <= s.newest_ms || start_ms < self.min_valid_ms {
+            if self.began_filling() || start_ms <= 0 || start_ms >= t_ms || start_ms <= s.newest_ms || start_ms < self.min_valid_ms {
                 return Ok(());
             }
             match (histogram, s.last()) {

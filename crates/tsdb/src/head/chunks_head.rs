@@ -242,7 +242,8 @@ impl HeadChunks {
             return cut(&map, at.offset()).map(|c| (c.mint_ms, c.of(map.clone()))).map_err(|e| fail(&e));
         }
         let w = self.writer.lock();
-        if at.seq() == w.seq && at.offset() as u64 >= w.written {
+        // Before the first file of this life is begun, the number is that of one that is there already.
+        if at.seq() == w.seq && !w.buf.is_empty() && at.offset() as u64 >= w.written {
             let c = cut(&w.buf, at.offset() - w.written as usize).map_err(|e| fail(&e))?;
             return Ok((c.mint_ms, ChunkBytes { from: From::Copy(w.buf[c.start..c.end].to_vec()), encoding: c.encoding }));
         }

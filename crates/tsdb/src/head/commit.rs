@@ -209,6 +209,10 @@ impl HeadAppender<'_> {
                 return;
             }
         }
+        // A batch that began while the log was replayed and ends after that.
+        if self.began_filling() && !head.is_filling() {
+            head.nothing_in_order_before(&mut s, t_ms);
+        }
         drop(s);
         a.late_min_ms = a.late_min_ms.min(t_ms);
         a.late_max_ms = a.late_max_ms.max(t_ms);

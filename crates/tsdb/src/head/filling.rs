@@ -102,24 +102,38 @@ impl Head {
     /// Moves what is newer than all in order of a series; returns how many samples are not late any more.
     fn promote(&self, s: &mut Series, bound_ms: i64, range: &mut (i64, i64)) -> u64 {
         let Some(late) = &mut s.late else { return 0 };
+        let mut gone = 0;
         // Only what came in rising order: replay of the log would find the same samples in order.
-        let Some(samples) = late.take_rising() else { return 0 };
-        s.late = None;
-        let (mut gone, mut chunks) = (0, 0);
-        for (t_ms, v) in samples {
-            let value = Value::Float(v);
-            if t_ms > s.newest_ms && t_ms >= bound_ms.max(self.floor_ms()) {
-                chunks += u64::from(s.append_in_order(t_ms, &s.typed_stale_marker(value), self.chunk_context()));
-                *range = (range.0.min(t_ms), range.1.max(t_ms));
-                gone += 1;
-            } else if s.stored_is(t_ms, &value, &self.full).is_some() {
-                gone += 1;
-            } else {
-                super::commit::insert_late(s, t_ms, value);
+        if let Some(samples) = late.take_rising() {
+            s.late = None;
+            let mut chunks = 0;
+            for (t_ms, v) in samples {
+                let value = Value::Float(v);
+                if t_ms > s.newest_ms && t_ms >= bound_ms.max(self.floor_ms()) {
+                    chunks += u64::from(s.append_in_order(t_ms, &s.typed_stale_marker(value), self.chunk_context()));
+                    *range = (range.0.min(t_ms), range.1.max(t_ms));
+                    gone += 1;
+                } else if s.stored_is(t_ms, &value, &self.full).is_some() {
+                    gone += 1;
+                } else {
+                    super::commit::insert_late(s, t_ms, value);
+                }
             }
+            self.metrics.head_chunks_created.add(chunks);
+            self.metrics.head_chunks.add(chunks as f64);
         }
-        self.metrics.head_chunks_created.add(chunks);
-        self.metrics.head_chunks.add(chunks as f64);
+        if let Some((_, newest)) = s.late.as_ref().and_then(|l| l.range_ms()) {
+            self.nothing_in_order_before(s, newest);
+        }
         gone
+    }
+
+    /// A sample at this time stands in the log and is late here: replay would take it as in order, and then nothing older any more. So from here on
+    /// everything older is late as well, and in the log of late samples.
+    pub(super) fn nothing_in_order_before(&self, s: &mut Series, t_ms: i64) {
+        if t_ms > s.newest_ms {
+            s.cut(&self.full);
+            s.newest_ms = t_ms;
+        }
     }
 }

@@ -142,13 +142,20 @@ impl Head {
     /// Marks the samples of an interval, both ends included, as deleted, and says so in the log. Returns how many series it concerned.
     pub fn delete(&self, start_ms: i64, end_ms: i64, matchers: &[Matcher]) -> Result<u64, WalError> {
         let set = select::select(&self.index, matchers);
-        let mut ids = Vec::new();
+        let (mut ids, mut touched) = (Vec::new(), 0);
+        // Late samples that are in blocks by now may be the first of their series in the log, which would bring them back.
+        let bound = self.min_valid_ms();
         for slot in set {
             let s = self.slot(slot).lock();
-            if s.id != 0 && s.touches(start_ms, end_ms) {
-                // Not beyond what is there: samples that come later are meant to stay.
-                let late = s.late.as_ref().and_then(|l| l.range_ms()).map_or(i64::MIN, |(_, b)| b);
-                ids.push((s.id, end_ms.min(s.newest_ms.max(late))));
+            if s.id == 0 {
+                continue;
+            }
+            touched += u64::from(s.touches(start_ms, end_ms));
+            // Not beyond what is there: samples that come later are meant to stay.
+            let late = s.late.as_ref().and_then(|l| l.range_ms()).map_or(i64::MIN, |(_, b)| b);
+            let end = end_ms.min(s.newest_ms.max(late).max(bound.saturating_sub(1)));
+            if end >= start_ms {
+                ids.push((s.id, end));
             }
         }
         if let Some(logs) = self.logs() {
@@ -160,7 +167,7 @@ impl Head {
             }
         }
         ids.iter().for_each(|(id, end)| self.add_deleted(*id, start_ms, *end));
-        Ok(ids.len() as u64)
+        Ok(touched)
     }
 
     pub(super) fn add_deleted(&self, id: u64, start_ms: i64, end_ms: i64) {
