@@ -17,7 +17,7 @@ fn series_beyond_a_limit_are_refused_and_named() {
     let mut server = Server::narthex("server", &config(None), &args);
     server.expect_log(&["refused samples of a remote write request"]);
     server.start();
-    let t = now_ms();
+    let t = now_ms() - 10_000;
     assert_eq!(push(&server, "a", 30, t).status, 204);
     let over = push(&server, "a", 33, t + 10);
     assert_eq!(over.status, 400, "{}", over.text());

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// Series of one batch.
 pub const WIDTH: usize = 20;
 
+/// Sender, number, time.
+pub type Batch = (usize, u64, i64);
+
 #[derive(Default)]
 struct Shared {
     url: Mutex<String>,
@@ -16,9 +19,8 @@ struct Shared {
     pause: AtomicBool,
     /// Requests under way.
     busy: AtomicU64,
-    /// (sender, number, time) of batches.
-    sent: Mutex<Vec<(usize, u64, i64)>>,
-    acknowledged: Mutex<Vec<(usize, u64, i64)>>,
+    sent: Mutex<Vec<Batch>>,
+    acknowledged: Mutex<Vec<Batch>>,
 }
 
 /// Each sender's batch has one sample for each of its series; the value is the number of the batch.
@@ -48,7 +50,7 @@ impl Load {
         self.shared.pause.store(false, Ordering::SeqCst);
     }
 
-    pub fn stop(mut self) -> (Vec<(usize, u64, i64)>, Vec<(usize, u64, i64)>) {
+    pub fn stop(mut self) -> (Vec<Batch>, Vec<Batch>) {
         self.shared.stop.store(true, Ordering::SeqCst);
         self.senders.drain(..).for_each(|s| s.join().expect("senders do not panic"));
         let take = |m: &Mutex<Vec<_>>| std::mem::take(&mut *m.lock().expect("not poisoned"));

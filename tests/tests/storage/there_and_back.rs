@@ -227,7 +227,6 @@ fn there_and_back_twice_under_load() {
         }
     }
     delete(&p1, "constant", start + 3 * MINUTE, start + 5 * MINUTE);
-    delete(&p1, "constant", start + 70 * MINUTE, start + 72 * MINUTE);
     wait_for("Prometheus to make blocks", Duration::from_secs(60), || (blocks(&p1.data()) >= 2).then_some(()));
     std::thread::sleep(Duration::from_secs(2));
     walk.note(&p1);

@@ -22,14 +22,15 @@ const EXEMPLARS: u8 = 3;
 /// Takes the exemplars of the newest snapshot over. What cannot be read is left out: it is a shortcut, not the truth.
 pub(crate) fn take_exemplars(fs: &SharedFs, dir: &Path, head: &Head) {
     let Some(newest) = newest(fs, dir).filter(|_| head.exemplars.enabled()) else { return };
-    let mut n = 0u64;
-    match read(fs, &newest, &mut |labels, exemplar| n += u64::from(head.exemplars.add(labels, exemplar, &head.metrics))) {
-        Ok(()) => tracing::info!(snapshot = %newest.display(), exemplars = n, "took exemplars over from Prometheus' snapshot"),
-        Err(e) => {
-            head.metrics.snapshot_replay_errors.inc();
-            tracing::warn!(snapshot = %newest.display(), error = %e, "Prometheus' snapshot cannot be read; some exemplars are left out");
-        }
+    let mut all = Vec::new();
+    if let Err(e) = read(fs, &newest, &mut |labels, exemplar| all.push((labels.clone(), exemplar))) {
+        head.metrics.snapshot_replay_errors.inc();
+        tracing::warn!(snapshot = %newest.display(), error = %e, "Prometheus' snapshot cannot be read; some exemplars are left out");
     }
+    // Its ring need not be in order of time when it was filled from a log itself.
+    all.sort_by_key(|(_, e): &(Labels, Exemplar)| e.t_ms);
+    let n = all.into_iter().filter(|(labels, e)| head.exemplars.add(labels, e.clone(), &head.metrics)).count();
+    tracing::info!(snapshot = %newest.display(), exemplars = n, "took exemplars over from Prometheus' snapshot");
 }
 
 /// Names are `chunk_snapshot.<segment>.<offset>`, padded with zeros.
