@@ -56,7 +56,7 @@ impl HttpClient {
     pub fn new(config: &HttpConfig, name: &str, options: &Options) -> Result<Self, Error> {
         let tls = Arc::new(Tls::new(&config.tls_config, config.enable_http2, options)?);
         let proxies = Arc::new(Proxies::new(&config.proxy, &options.environment)?);
-        let pool = pool(&tls, &proxies, options);
+        let pool = pool(name, &tls, &proxies, options);
         Ok(HttpClient {
             inner: Arc::new(Inner {
                 name: name.to_string(),
@@ -164,14 +164,14 @@ impl HttpClient {
             if current.1.is_some() {
                 tracing::info!(client = inner.name, "tls files have changed, new connections use them");
             }
-            *current = (pool(&inner.tls, &inner.proxies, &inner.options), Some(config));
+            *current = (pool(&inner.name, &inner.tls, &inner.proxies, &inner.options), Some(config));
         }
         Ok(current.0.clone())
     }
 }
 
-fn pool(tls: &Arc<Tls>, proxies: &Arc<Proxies>, options: &Options) -> Pool {
-    let connector = Connector::new(Arc::clone(tls), Arc::clone(proxies), options.clone());
+fn pool(name: &str, tls: &Arc<Tls>, proxies: &Arc<Proxies>, options: &Options) -> Pool {
+    let connector = Connector::new(name, Arc::clone(tls), Arc::clone(proxies), options.clone());
     legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())

@@ -1,5 +1,6 @@
 //! From a URL to a connection: names, addresses, proxies, TLS.
 
+use crate::conntrack::{Dialer, Open};
 use crate::error::{Error, ErrorKind};
 use crate::options::Options;
 use crate::proxy::{Proxies, Proxy, bare_host, port_of};
@@ -32,6 +33,8 @@ pub(crate) struct Conn {
     io: TokioIo<Stream>,
     proxied: bool,
     http2: bool,
+    /// Counted until it is dropped.
+    _open: Open,
 }
 
 #[derive(Clone)]
@@ -43,13 +46,15 @@ struct Shared {
     tls: Arc<Tls>,
     proxies: Arc<Proxies>,
     options: Options,
+    dialer: Option<Dialer>,
     /// Where the next connection begins among a name's addresses.
     turn: AtomicUsize,
 }
 
 impl Connector {
-    pub fn new(tls: Arc<Tls>, proxies: Arc<Proxies>, options: Options) -> Self {
-        Connector { shared: Arc::new(Shared { tls, proxies, options, turn: AtomicUsize::new(0) }) }
+    pub fn new(name: &str, tls: Arc<Tls>, proxies: Arc<Proxies>, options: Options) -> Self {
+        let dialer = options.conntrack.as_ref().map(|c| c.dialer(name));
+        Connector { shared: Arc::new(Shared { tls, proxies, options, dialer, turn: AtomicUsize::new(0) }) }
     }
 }
 
@@ -74,10 +79,12 @@ impl Shared {
         let host = bare_host(uri.host().unwrap_or_default());
         let port = port_of(uri);
         let proxy = if self.options.unix_socket.is_some() { None } else { self.proxies.for_uri(uri) };
+        let (host_to_dial, port_to_dial) = proxy.map_or((host, port), |p| (p.host.as_str(), p.port));
+        let (dialed, open) = self.counted(host_to_dial, port_to_dial).await?;
         let stream = match proxy {
-            None => self.dial(host, port).await?,
+            None => dialed,
             Some(p) => {
-                let mut stream = self.dial(&p.host, p.port).await?;
+                let mut stream = dialed;
                 if p.https {
                     stream = Box::new(self.secure(stream, &p.host).await?);
                 }
@@ -88,11 +95,23 @@ impl Shared {
             }
         };
         if !secure {
-            return Ok(Conn { io: TokioIo::new(stream), proxied: proxy.is_some(), http2: false });
+            return Ok(Conn { io: TokioIo::new(stream), proxied: proxy.is_some(), http2: false, _open: open });
         }
         let stream = self.secure(stream, host).await?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Conn { io: TokioIo::new(Box::new(stream)), proxied: false, http2 })
+        Ok(Conn { io: TokioIo::new(Box::new(stream)), proxied: false, http2, _open: open })
+    }
+
+    async fn counted(&self, host: &str, port: u16) -> Result<(Stream, Open), Error> {
+        let Some(d) = &self.dialer else { return Ok((self.dial(host, port).await?, Open::uncounted())) };
+        d.attempt();
+        match self.dial(host, port).await {
+            Ok(stream) => Ok((stream, d.open())),
+            Err(e) => {
+                d.fail(&e);
+                Err(e)
+            }
+        }
     }
 
     async fn secure(&self, stream: Stream, host: &str) -> Result<TlsStream<Stream>, Error> {

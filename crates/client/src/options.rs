@@ -1,5 +1,6 @@
 //! What a client needs that no config file says.
 
+use crate::conntrack::Conntrack;
 use crate::roots::SystemRoots;
 use http::HeaderValue;
 use std::collections::BTreeMap;
@@ -67,6 +68,8 @@ pub struct Options {
     pub round_robin_dns: bool,
     /// Connect here, whatever the URL's host says.
     pub unix_socket: Option<PathBuf>,
+    /// Counts connections, when given.
+    pub conntrack: Option<Conntrack>,
 }
 
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -86,6 +89,7 @@ impl Options {
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             round_robin_dns: false,
             unix_socket: None,
+            conntrack: None,
         }
     }
 }

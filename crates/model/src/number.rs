@@ -15,6 +15,19 @@ pub fn write_f(out: &mut String, v: f64) {
     }
 }
 
+/// As Prometheus' API writes values of samples: plain, with an exponent below 1e-6 and from 1e21 on.
+pub fn write_api(out: &mut String, v: f64) {
+    let abs = v.abs();
+    if abs == 0.0 || !v.is_finite() || (1e-6..1e21).contains(&abs) {
+        return write_f(out, v);
+    }
+    let (neg, digits, exp) = shortest(v);
+    if neg {
+        out.push('-');
+    }
+    push_exponent(out, &digits, exp - 1);
+}
+
 /// `strconv.FormatFloat(v, 'g', -1, 64)`, which is also `%v`: an exponent below 1e-4 and from 1e6 on.
 pub fn write_g(out: &mut String, v: f64) {
     if let Some(s) = special(v) {

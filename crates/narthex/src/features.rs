@@ -1,5 +1,6 @@
 //! `--enable-feature`, and what `/api/v1/features` says.
 
+use crate::flags::Flags;
 use promql::parse::ParseOptions;
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ pub struct Features {
     pub use_start_timestamps: bool,
     pub start_storage: bool,
     pub auto_reload: bool,
+    pub search: bool,
     pub parse: ParseOptions,
     /// Given names that mean nothing here or nowhere.
     pub unknown: Vec<String>,
@@ -31,7 +33,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "old-ui",
     "otlp-deltatocumulative",
     "otlp-native-delta-ingestion",
-    "search-api",
     "st-synthesis",
     "use-uncached-io",
     "xor2-encoding",
@@ -39,6 +40,43 @@ const WITHOUT_EFFECT: &[&str] = &[
     "fast-startup",
     "delayed-compaction",
     "new-service-discovery-manager",
+];
+
+/// What stands between operands, and the aggregations; as the reference spells them.
+const OPERATORS: &[&str] = &[
+    "!=",
+    "!~",
+    "%",
+    "*",
+    "+",
+    "-",
+    "/",
+    "<",
+    "</",
+    "<=",
+    "==",
+    "=~",
+    ">",
+    ">/",
+    ">=",
+    "@",
+    "^",
+    "and",
+    "atan2",
+    "avg",
+    "bottomk",
+    "count",
+    "count_values",
+    "group",
+    "max",
+    "min",
+    "or",
+    "quantile",
+    "stddev",
+    "stdvar",
+    "sum",
+    "topk",
+    "unless",
 ];
 
 impl Features {
@@ -56,6 +94,7 @@ impl Features {
                 "use-start-timestamps" => f.use_start_timestamps = true,
                 "st-storage" => f.start_storage = true,
                 "auto-reload-config" => f.auto_reload = true,
+                "search-api" => f.search = true,
                 "promql-experimental-functions" => f.parse.experimental_functions = true,
                 "promql-extended-range-selectors" => f.parse.extended_range_selectors = true,
                 "promql-binop-fill-modifiers" => f.parse.fill_modifiers = true,
@@ -67,13 +106,51 @@ impl Features {
     }
 
     /// By category, as the API lists them.
-    pub fn listed(&self) -> BTreeMap<String, BTreeMap<String, bool>> {
+    pub fn listed(&self, flags: &Flags, agent: bool) -> BTreeMap<String, BTreeMap<String, bool>> {
         let set = |pairs: &[(&str, bool)]| pairs.iter().map(|(n, on)| ((*n).to_string(), *on)).collect::<BTreeMap<String, bool>>();
         let functions =
             promql::parse::functions::FUNCTIONS.iter().map(|f| (f.name.to_string(), !f.experimental || self.parse.experimental_functions)).collect();
         let discovery = discovery::NAMES.iter().map(|n| ((*n).to_string(), true)).collect();
         let templates = rules::template::FUNCTION_NAMES.iter().map(|n| ((*n).to_string(), true)).collect();
+        let operators = OPERATORS.iter().map(|n| ((*n).to_string(), true)).chain(
+            // Aggregations that are still experiments.
+            ["limitk", "limit_ratio"].map(|n| (n.to_string(), self.parse.experimental_functions)),
+        );
         BTreeMap::from([
+            (
+                "api".to_string(),
+                set(&[
+                    ("admin", flags.bool("web.enable-admin-api")),
+                    ("exclude_alerts", true),
+                    ("label_values_match", true),
+                    ("lifecycle", flags.bool("web.enable-lifecycle")),
+                    ("openapi_3.1", true),
+                    ("openapi_3.2", true),
+                    ("otlp_write_receiver", flags.bool("web.enable-otlp-receiver")),
+                    ("query_stats", true),
+                    ("query_warnings", true),
+                    ("remote_write_receiver", flags.bool("web.enable-remote-write-receiver")),
+                    ("search", self.search),
+                    ("search_fuzz_alg_jarowinkler", true),
+                    ("search_fuzz_alg_subsequence", true),
+                    ("time_range_labels", true),
+                    ("time_range_series", true),
+                ]),
+            ),
+            ("otlp_receiver".to_string(), set(&[("delta_conversion", false), ("native_delta_ingestion", false)])),
+            (
+                "prometheus".to_string(),
+                set(&[("agent_mode", agent), ("auto_reload_config", self.auto_reload || flags.bool("config.auto-reload")), ("server_mode", !agent)]),
+            ),
+            ("promql_operators".to_string(), operators.collect()),
+            (
+                "scrape".to_string(),
+                set(&[
+                    ("extra_scrape_metrics", true),
+                    ("start_timestamp_zero_ingestion", self.start_zeros),
+                    ("type_and_unit_labels", self.type_and_unit_labels),
+                ]),
+            ),
             (
                 "promql".to_string(),
                 set(&[
@@ -106,7 +183,16 @@ impl Features {
             ("rules".to_string(), set(&[("concurrent_rule_eval", self.concurrent_rules), ("keep_firing_for", true), ("query_offset", true)])),
             (
                 "tsdb".to_string(),
-                set(&[("delayed_compaction", false), ("exemplar_storage", self.exemplars), ("isolation", false), ("native_histograms", true)]),
+                set(&[
+                    ("delayed_compaction", false),
+                    ("exemplar_storage", self.exemplars),
+                    ("histograms_st_encoding", false),
+                    ("isolation", false),
+                    ("native_histograms", true),
+                    ("st_storage", self.start_storage),
+                    ("use_uncached_io", false),
+                    ("xor2_encoding", false),
+                ]),
             ),
         ])
     }

@@ -36,6 +36,15 @@ pub fn register(r: &Registry, fs: SharedFs, clock: &dyn Clock) {
     r.collector(move |out| out.extend(process(&*fs)));
 }
 
+/// What programs in Go say of their runtime, as far as this one has the like: tasks for goroutines, and threads.
+pub fn register_tasks(r: &Registry, handle: &tokio::runtime::Handle) {
+    r.gauge_vec("go_info", "Information about the Go environment.", &["version"]).with(&[&crate::server::build_info().go_version]).set(1.0);
+    r.gauge("go_sched_gomaxprocs_threads", "The number of threads that work at the same time.")
+        .set(std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64));
+    let (tasks, handle) = (r.gauge("go_goroutines", "Number of goroutines that currently exist: tasks here."), handle.clone());
+    r.collector(move |_| tasks.set(handle.metrics().num_alive_tasks() as f64));
+}
+
 fn process(fs: &dyn stdx::fs::Fs) -> Vec<Family> {
     let read = |path: &str| fs.read(std::path::Path::new(path)).ok().and_then(|b| String::from_utf8(b).ok()).unwrap_or_default();
     let one = |name: &str, help: &str, kind: Kind, v: f64| {
@@ -50,13 +59,35 @@ fn process(fs: &dyn stdx::fs::Fs) -> Vec<Family> {
     let (threads, virtual_bytes, resident_pages) = (field(17), field(20), field(21));
     let limits = read("/proc/self/limits");
     let max_files = limits.lines().find(|l| l.starts_with("Max open files")).and_then(|l| l.split_whitespace().nth(3)).and_then(|v| v.parse().ok());
+    let limit = |name: &str| limits.lines().find(|l| l.starts_with(name)).and_then(|l| l[name.len()..].split_whitespace().next()).map(str::to_string);
+    let max_virtual = limit("Max address space").and_then(|v| v.parse::<f64>().ok()).unwrap_or(u64::MAX as f64);
+    let net = read("/proc/self/net/netstat");
+    let octets = |name: &str| {
+        let mut lines = net.lines().filter(|l| l.starts_with("IpExt:"));
+        let at = lines.next()?.split_whitespace().position(|w| w == name)?;
+        lines.next()?.split_whitespace().nth(at)?.parse::<f64>().ok()
+    };
     let files = fs.list(std::path::Path::new("/proc/self/fd")).map_or(0, |l| l.len());
     vec![
         one("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", Kind::Counter, cpu),
         one("process_resident_memory_bytes", "Resident memory size in bytes.", Kind::Gauge, resident_pages * 4096.0),
         one("process_virtual_memory_bytes", "Virtual memory size in bytes.", Kind::Gauge, virtual_bytes),
+        one("process_virtual_memory_max_bytes", "Maximum amount of virtual memory available in bytes.", Kind::Gauge, max_virtual),
+        one(
+            "process_network_receive_bytes_total",
+            "Number of bytes received by the process over the network.",
+            Kind::Counter,
+            octets("InOctets").unwrap_or(0.0),
+        ),
+        one(
+            "process_network_transmit_bytes_total",
+            "Number of bytes sent by the process over the network.",
+            Kind::Counter,
+            octets("OutOctets").unwrap_or(0.0),
+        ),
         one("process_open_fds", "Number of open file descriptors.", Kind::Gauge, files as f64),
         one("process_max_fds", "Maximum number of open file descriptors.", Kind::Gauge, max_files.unwrap_or(0.0)),
         one("process_threads", "Number of threads of the process.", Kind::Gauge, threads),
+        one("go_threads", "Number of OS threads created.", Kind::Gauge, threads),
     ]
 }

@@ -107,9 +107,10 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
     metrics::register(&registry, Arc::clone(&fs), &*clock);
     let shutdown = Shutdown::new();
     let (stopping, ready) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let notifications = Arc::new(Notifications::new(flags.int("web.max-notifications-subscribers").max(0) as usize));
+    let notifications = Notifications::new(flags.int("web.max-notifications-subscribers").max(0) as usize, &registry);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| fail(1, format!("start runtime: {e}")))?;
     let handle = runtime.handle().clone();
+    metrics::register_tasks(&registry, &handle);
 
     // The sockets are bound before the storage is opened, so that health can be asked for while the log replays.
     let addresses = flags.list("web.listen-address").to_vec();
@@ -134,14 +135,14 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
         max_connections: flags.int("web.max-connections").max(1) as usize,
         ..Limits::default()
     };
-    let guard = Guard::open();
+    let guard = Guard::open(Arc::clone(&clock));
     if !flags.text("web.config.file").is_empty() {
         web::config::install(&guard, &*fs, Path::new(flags.text("web.config.file"))).map_err(|e| fail(1, e))?;
         let (guard, fs, path) = (Arc::clone(&guard), Arc::clone(&fs), PathBuf::from(flags.text("web.config.file")));
         handle.spawn(web::config::watch(guard, fs, path, shutdown.child()));
     }
     let web_shutdown = Shutdown::new();
-    let web_server = handle.spawn(web::server::run(listeners, site.clone(), guard, limits, web_shutdown.clone(), Duration::from_secs(10)));
+    let web_server = handle.spawn(web::server::run(listeners, site.clone(), guard, limits, &registry, web_shutdown.clone(), Duration::from_secs(10)));
     let signals = spawn_signals(&handle, shutdown.clone());
 
     // Storage.
@@ -185,7 +186,10 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
     }));
 
     // What writes to it, and what sends it on.
-    let http = client::Options::in_environment(Arc::clone(&clock), Arc::clone(&fs), client::Environment::read(variable));
+    let http = client::Options {
+        conntrack: Some(client::Conntrack::new(&registry)),
+        ..client::Options::in_environment(Arc::clone(&clock), Arc::clone(&fs), client::Environment::read(variable))
+    };
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let hostname = fs.read(Path::new("/proc/sys/kernel/hostname")).map(|b| String::from_utf8_lossy(&b).trim().to_string()).unwrap_or_default();
     let scrape = Arc::new(scrape::ScrapeManager::new(scrape::Deps {
@@ -297,7 +301,9 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
             lookback_delta_ms: flags.duration_ms("query.lookback-delta").unwrap_or(300_000),
             flags: flags.all(),
             build: build_info(),
-            features: features.listed(),
+            features: features.listed(flags, agent),
+            enable_search: features.search,
+            max_search_limit: flags.int("web.search.max-limit").max(0) as usize,
         },
         clock: Arc::clone(&clock),
         registry: registry.clone(),

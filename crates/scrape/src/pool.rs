@@ -66,6 +66,8 @@ impl Pool {
         let client = HttpClient::new(&config.http, &config.job_name, &shared.client)?;
         shared.metrics.target_limit.with(&[&config.job_name]).set(config.target_limit as f64);
         shared.metrics.symbols.with(&[&config.job_name]).set(0.0);
+        // There from the start, so that its rise from nothing is seen.
+        shared.metrics.sync_failed.with(&[&config.job_name]);
         Ok(Pool {
             job: config.job_name.clone(),
             shutdown,

@@ -85,6 +85,17 @@ fn exponential(start: f64, factor: f64, n: i32) -> Vec<f64> {
 
 impl Metrics {
     pub fn new(r: &Registry) -> Self {
+        let m = Self::registered(r);
+        // There from the start, as in Prometheus: a rise from nothing is not seen by a rate.
+        for vec in [&m.samples_appended, &m.out_of_order_samples_appended, &m.out_of_order_samples, &m.out_of_bound_samples, &m.too_old_samples] {
+            for kind in ["float", "histogram"] {
+                vec.with(&[kind]);
+            }
+        }
+        m
+    }
+
+    fn registered(r: &Registry) -> Self {
         let durations = exponential(1.0, 2.0, 14);
         Metrics {
             head_series: r.gauge("prometheus_tsdb_head_series", "Total number of series in the head block."),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 pub async fn handle(app: Arc<App>, req: Req, path: String) -> Reply {
     if req.method != Method::POST {
-        return Reply::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+        return Reply::not_allowed("OPTIONS, POST");
     }
     let done = tokio::task::spawn_blocking(move || match path.as_str() {
         "read" => read(&app, &req),
@@ -26,10 +26,19 @@ fn write(app: &App, req: &Req) -> Reply {
     };
     let peer = req.peer.ip().to_string();
     let named = req.header(&remote::receive::SENDER_HEADER.to_ascii_lowercase());
+    let identity = req.identity.as_deref();
+    let only_labels = identity.map_or(&[][..], |i| &i.only_labels);
+    // A client that may only be itself is called by the name that it was given, not by the one that it says.
+    let sender = match identity {
+        Some(i) if !i.only_labels.is_empty() => i.name.as_str(),
+        _ if named.is_empty() => &peer,
+        _ => named,
+    };
     from_answer(receiver.handle(&Request {
         content_type: req.header("content-type"),
         content_encoding: req.header("content-encoding"),
-        sender: if named.is_empty() { &peer } else { named },
+        sender,
+        only_labels,
         body: &req.body,
     }))
 }
@@ -38,6 +47,9 @@ fn otlp(app: &App, req: &Req) -> Reply {
     let Some(receiver) = &app.otlp else {
         return Reply::text(StatusCode::NOT_FOUND, "otlp write receiver needs to be enabled with --web.enable-otlp-receiver\n");
     };
+    if req.identity.as_deref().is_some_and(|i| !i.only_labels.is_empty()) {
+        return crate::scope::forbidden("a client with only_labels may write by remote write only");
+    }
     from_answer(receiver.handle(req.header("content-type"), req.header("content-encoding"), &req.body, &app.control.otlp_options()))
 }
 

@@ -3,7 +3,7 @@
 //! Numbers of samples are strings, times are seconds with up to three digits: the shapes of Prometheus' API.
 
 use model::histogram::FloatHistogram;
-use model::number::write_f;
+use model::number::{write_api, write_f};
 use model::{Labels, LabelsRef};
 
 /// Bytes of JSON under construction.
@@ -113,7 +113,18 @@ impl Json {
     /// A sample's value: a string.
     pub fn value(&mut self, v: f64) -> &mut Self {
         self.text.clear();
+        write_api(&mut self.text, v);
+        self.quoted_text()
+    }
+
+    /// A scalar's value, which is written without an exponent.
+    pub fn scalar(&mut self, v: f64) -> &mut Self {
+        self.text.clear();
         write_f(&mut self.text, v);
+        self.quoted_text()
+    }
+
+    fn quoted_text(&mut self) -> &mut Self {
         self.out.push(b'"');
         self.out.extend_from_slice(self.text.as_bytes());
         self.out.push(b'"');
@@ -193,9 +204,13 @@ mod tests {
     #[test]
     fn shapes_of_the_api() {
         let mut j = Json::default();
+        j.value(4e21).raw(" ").value(-1e-7).raw(" ").value(1e-6).raw(" ").scalar(1e-7).raw(" ");
         j.point(1_435_781_451_781, 1.0).raw(" ").point(1_435_781_451_005, f64::NAN).raw(" ").point(-1500, f64::INFINITY);
         j.raw(" ").labels(Labels::from_pairs([("class", "6\"반\n\u{1}")]).as_ref());
         let got = String::from_utf8(j.into_bytes()).expect("utf-8");
-        assert_eq!(got, r#"[1435781451.781,"1"] [1435781451.005,"NaN"] [-1.500,"+Inf"] {"class":"6\"반\n\u0001"}"#);
+        assert_eq!(
+            got,
+            r#""4e+21" "-1e-07" "0.000001" "0.0000001" [1435781451.781,"1"] [1435781451.005,"NaN"] [-1.500,"+Inf"] {"class":"6\"반\n\u0001"}"#
+        );
     }
 }

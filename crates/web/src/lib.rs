@@ -12,6 +12,7 @@ mod json;
 mod metrics;
 pub mod notifications;
 mod page;
+mod scope;
 pub mod server;
 mod site;
 

@@ -9,10 +9,22 @@ pub struct Metrics {
     pub ready: Gauge,
     pub federation_errors: Counter,
     pub federation_warnings: Counter,
+    /// `/metrics` itself.
+    pub pages: CounterVec,
+    pub pages_in_flight: Gauge,
 }
 
 impl Metrics {
     pub fn new(r: &Registry) -> Self {
+        let m = Self::registered(r);
+        // There from the start, as in Prometheus.
+        for code in ["200", "500", "503"] {
+            m.pages.with(&[code]);
+        }
+        m
+    }
+
+    fn registered(r: &Registry) -> Self {
         Metrics {
             requests: r.counter_vec("prometheus_http_requests_total", "Counter of HTTP requests.", &["handler", "code"]),
             duration: r.histogram_vec(
@@ -28,6 +40,8 @@ impl Metrics {
                 &["handler"],
             ),
             ready: r.gauge("prometheus_ready", "Whether Prometheus startup was fully completed and the server is ready for normal operation."),
+            pages: r.counter_vec("promhttp_metric_handler_requests_total", "Total number of scrapes by HTTP status code.", &["code"]),
+            pages_in_flight: r.gauge("promhttp_metric_handler_requests_in_flight", "Current number of scrapes being served."),
             federation_errors: r
                 .counter("prometheus_web_federation_errors_total", "Total number of errors that occurred while sending federation responses."),
             federation_warnings: r

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
 use parking_lot::Mutex;
+use std::sync::Arc;
+use stdx::metrics::{Counter, Gauge, Registry};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Notification {
@@ -28,7 +30,14 @@ const BACKLOG: usize = 16;
 
 pub struct Notifications {
     max_subscribers: usize,
+    metrics: Metrics,
     state: Mutex<State>,
+}
+
+struct Metrics {
+    subscribers: Gauge,
+    sent: Counter,
+    dropped: Counter,
 }
 
 #[derive(Default)]
@@ -38,8 +47,25 @@ struct State {
 }
 
 impl Notifications {
-    pub fn new(max_subscribers: usize) -> Self {
-        Notifications { max_subscribers, state: Mutex::default() }
+    pub fn new(max_subscribers: usize, r: &Registry) -> Arc<Self> {
+        let metrics = Metrics {
+            subscribers: r.gauge("prometheus_api_notification_active_subscribers", "The current number of active notification subscribers."),
+            sent: r.counter("prometheus_api_notification_updates_sent_total", "Total number of notification updates sent."),
+            dropped: r.counter("prometheus_api_notification_updates_dropped_total", "Total number of notification updates dropped."),
+        };
+        Arc::new(Notifications { max_subscribers, metrics, state: Mutex::default() })
+    }
+
+    /// To all subscribers; one that does not read is dropped.
+    fn send(&self, s: &mut State, n: &Notification) {
+        let event = event(n);
+        s.subscribers.retain(|to| {
+            let sent = to.try_send(event.clone()).is_ok();
+            let count = if sent { &self.metrics.sent } else { &self.metrics.dropped };
+            count.inc();
+            sent
+        });
+        self.metrics.subscribers.set(s.subscribers.len() as f64);
     }
 
     /// Shows a text until it is removed. Once only, however often it is added.
@@ -50,14 +76,14 @@ impl Notifications {
         }
         let n = Notification { text: text.to_string(), date: date.to_string(), active: true };
         s.active.push(n.clone());
-        s.send(&n);
+        self.send(&mut s, &n);
     }
 
     pub fn remove(&self, text: &str) {
         let mut s = self.state.lock();
         if let Some(i) = s.active.iter().position(|n| n.text == text) {
             let n = Notification { active: false, ..s.active.remove(i) };
-            s.send(&n);
+            self.send(&mut s, &n);
         }
     }
 
@@ -75,13 +101,6 @@ impl Notifications {
     /// Ends all live streams.
     pub fn close(&self) {
         self.state.lock().subscribers.clear();
-    }
-}
-
-impl State {
-    fn send(&mut self, n: &Notification) {
-        let event = event(n);
-        self.subscribers.retain(|s| s.try_send(event.clone()).is_ok());
     }
 }
 
@@ -108,5 +127,6 @@ pub fn live(app: &App) -> Reply {
         }
     }
     s.subscribers.push(tx);
+    n.metrics.subscribers.set(s.subscribers.len() as f64);
     Reply::stream(StatusCode::OK, "text/event-stream", body).header(CACHE_CONTROL, "no-cache")
 }

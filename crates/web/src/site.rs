@@ -2,9 +2,8 @@
 
 use crate::api::{self, App, Replay};
 use crate::metrics::Metrics;
-use crate::server::{Admission, Body, Handler, Reply, ReplyFuture, Req};
-use crate::{federate, server};
-use http::header::ALLOW;
+use crate::server::{Admission, Body, Handler, Identity, Need, Reply, ReplyFuture, Req};
+use crate::{federate, scope, server};
 use http::{HeaderMap, Method, StatusCode};
 use std::path::{Component, Path};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -80,9 +79,12 @@ impl Handler for Site {
         let path = self.strip(&req.path).map(str::to_string);
         Box::pin(async move {
             let started = front.clock.monotonic();
+            if let Some(clean) = cleaned(&req.path) {
+                return Reply::redirect(StatusCode::MOVED_PERMANENTLY, &with_query(&clean, &req.params));
+            }
             let Some(path) = path else {
                 return if req.path == "/" {
-                    Reply::redirect(&format!("{}/", front.route_prefix))
+                    Reply::redirect(StatusCode::FOUND, &format!("{}/", front.route_prefix))
                 } else {
                     Reply::text(StatusCode::NOT_FOUND, "404 page not found\n")
                 };
@@ -90,7 +92,7 @@ impl Handler for Site {
             let name = handler_name(&path);
             let reply = match app.get() {
                 Some(app) => route(app, &front, &metrics, req, &path).await,
-                None => waiting(&front, &req, &path).await,
+                None => waiting(&front, &metrics, &req, &path).await,
             };
             let bytes = match &reply.body {
                 Body::Full(b) => b.as_ref().map_or(0, |b| b.len() as u64),
@@ -101,10 +103,10 @@ impl Handler for Site {
         })
     }
 
-    fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Admission, Reply> {
+    fn admit(&self, method: &Method, path: &str, headers: &HeaderMap, identity: Option<&Identity>) -> Result<Admission, Reply> {
         let below = self.strip(path).unwrap_or("");
-        let write = *method == Method::POST && matches!(below, "/api/v1/write" | "/api/v1/push" | "/api/v1/receive" | "/api/v1/otlp/v1/metrics");
-        if !write {
+        scope::permit(identity, method, below)?;
+        if scope::need(method, below) != Need::Write {
             return Ok(Admission { max_body_bytes: MAX_FORM_BYTES, permit: None });
         }
         match self.app.get() {
@@ -123,6 +125,29 @@ impl Handler for Site {
         }
         Ok(Admission { max_body_bytes: MAX_WRITE_BYTES, permit: Some(Box::new(permit)) })
     }
+}
+
+/// A path without doubled slashes and dots, when it has any: Go's servers send there who asks otherwise.
+fn cleaned(path: &str) -> Option<String> {
+    let odd = path.contains("//") || path.split('/').any(|s| matches!(s, "." | ".."));
+    if !odd && path != "/api/v1" {
+        return None;
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    for s in path.split('/') {
+        match s {
+            "" | "." => {}
+            ".." => drop(kept.pop()),
+            s => kept.push(s),
+        }
+    }
+    let slash = if (path.ends_with('/') || path == "/api/v1") && !kept.is_empty() { "/" } else { "" };
+    Some(format!("/{}{slash}", kept.join("/")))
+}
+
+fn with_query(path: &str, params: &server::Params) -> String {
+    let query: Vec<String> = params.pairs().iter().map(|(k, v)| format!("{}={}", form_escape(k), form_escape(v))).collect();
+    if query.is_empty() { path.to_string() } else { format!("{path}?{}", query.join("&")) }
 }
 
 /// The path as the metrics name it: parameters by their names, unknown paths as one.
@@ -156,10 +181,10 @@ const PAGES: &[&str] = &[
 ];
 
 /// While the storage is being opened.
-async fn waiting(front: &Arc<Front>, req: &Req, path: &str) -> Reply {
+async fn waiting(front: &Arc<Front>, metrics: &Metrics, req: &Req, path: &str) -> Reply {
     match path {
-        "/-/healthy" => healthy(front),
-        "/metrics" => own_metrics(front, req).await,
+        "/-/healthy" => healthy(front, req),
+        "/metrics" => own_metrics(front, metrics, req).await,
         "/api/v1/status/walreplay" => api::wal_replay((front.replay)()),
         _ => api::not_ready(false),
     }
@@ -169,12 +194,15 @@ fn word(front: &Front) -> &'static str {
     if front.agent { "Agent" } else { "Server" }
 }
 
-fn healthy(front: &Front) -> Reply {
+fn healthy(front: &Front, req: &Req) -> Reply {
+    if req.method == Method::HEAD {
+        return Reply::empty(StatusCode::OK);
+    }
     Reply::text(StatusCode::OK, format!("Prometheus {} is Healthy.\n", word(front)))
 }
 
 async fn route(app: &Arc<App>, front: &Arc<Front>, metrics: &Arc<Metrics>, req: Req, path: &str) -> Reply {
-    if path == "/api/v1/status/walreplay" {
+    if path == "/api/v1/status/walreplay" && req.method == Method::GET {
         return api::wal_replay((front.replay)());
     }
     if let Some(api) = path.strip_prefix("/api/v1/") {
@@ -183,17 +211,19 @@ async fn route(app: &Arc<App>, front: &Arc<Front>, metrics: &Arc<Metrics>, req: 
     let get = req.method == Method::GET || req.method == Method::HEAD;
     let post = req.method == Method::POST || req.method == Method::PUT;
     match path {
-        "/-/healthy" if get => healthy(front),
-        "/-/ready" if get => {
-            if app.is_ready() {
+        "/-/healthy" | "/-/ready" if !get => Reply::not_allowed("GET, HEAD, OPTIONS"),
+        "/-/healthy" => healthy(front, &req),
+        "/-/ready" => {
+            if app.is_ready() && req.method == Method::HEAD {
+                Reply::empty(StatusCode::OK)
+            } else if app.is_ready() {
                 Reply::text(StatusCode::OK, format!("Prometheus {} is Ready.\n", word(front)))
             } else {
                 app.not_ready()
             }
         }
-        "/-/reload" | "/-/quit" if !post => {
-            Reply::text(StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed").header(ALLOW, "POST, PUT")
-        }
+        "/-/reload" | "/-/quit" if get => Reply::text(StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed"),
+        "/-/reload" | "/-/quit" if !post => Reply::not_allowed("GET, OPTIONS, POST, PUT"),
         "/-/reload" | "/-/quit" if !app.options.enable_lifecycle => Reply::text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled."),
         "/-/reload" => {
             let control = Arc::clone(&app.control);
@@ -207,7 +237,7 @@ async fn route(app: &Arc<App>, front: &Arc<Front>, metrics: &Arc<Metrics>, req: 
             app.control.quit();
             Reply::text(StatusCode::OK, "Requesting termination... Goodbye!")
         }
-        "/metrics" if get => own_metrics(front, &req).await,
+        "/metrics" if get => own_metrics(front, metrics, &req).await,
         "/federate" if get => {
             if !app.is_ready() {
                 return app.not_ready();
@@ -222,11 +252,12 @@ async fn route(app: &Arc<App>, front: &Arc<Front>, metrics: &Arc<Metrics>, req: 
             Ok(json) => Reply::json(StatusCode::OK, json),
             Err(e) => Reply::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{e}\n")),
         },
-        "/" | "" if get => Reply::redirect(&format!("{}/query", app.options.route_prefix)),
+        "/federate" => Reply::not_allowed("GET, OPTIONS"),
+        "/" | "" if get => Reply::redirect(StatusCode::FOUND, &format!("{}/query", app.options.route_prefix)),
         "/graph" if get => {
-            let query: Vec<String> = req.params.pairs().iter().map(|(k, v)| format!("{}={}", form_escape(k), form_escape(v))).collect();
-            let tail = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
-            Reply::redirect(&format!("{}/query{tail}", app.options.route_prefix))
+            let to = format!("{}/query", app.options.route_prefix);
+            let to = if req.params.pairs().is_empty() { format!("{to}?") } else { with_query(&to, &req.params) };
+            Reply::redirect(StatusCode::FOUND, &to)
         }
         p if get && PAGES.contains(&p) => crate::page::page(app),
         p if get && p.starts_with("/user/") && !app.options.user_assets.is_empty() => user_asset(app, &p[6..]).await,
@@ -234,15 +265,19 @@ async fn route(app: &Arc<App>, front: &Arc<Front>, metrics: &Arc<Metrics>, req: 
     }
 }
 
-async fn own_metrics(front: &Arc<Front>, req: &Req) -> Reply {
+async fn own_metrics(front: &Arc<Front>, metrics: &Metrics, req: &Req) -> Reply {
     let accept = req.header("accept").to_string();
     let front = Arc::clone(front);
+    metrics.pages_in_flight.add(1.0);
     let done = tokio::task::spawn_blocking(move || {
         let format = exposition::write::negotiate(&accept, true);
         let body = exposition::write::write_families(&front.registry.gather(), format);
         (format.content_type(), body)
-    });
-    match done.await {
+    })
+    .await;
+    metrics.pages_in_flight.add(-1.0);
+    metrics.pages.with(&[if done.is_ok() { "200" } else { "500" }]).inc();
+    match done {
         Ok((content_type, body)) => {
             let mut reply = Reply::text(StatusCode::OK, body);
             reply.headers.clear();

@@ -86,6 +86,8 @@ pub struct Request<'a> {
     pub content_encoding: &'a str,
     /// Who sends, for the ledger: the `X-Narthex-Sender` header, or the peer's address without its port.
     pub sender: &'a str,
+    /// Labels that every series must have: a series that has not is refused. Empty for a sender that may write any.
+    pub only_labels: &'a [(String, String)],
     pub body: &'a [u8],
 }
 
@@ -178,7 +180,7 @@ impl Receiver {
         let mut app = self.store.appender(AppendOptions::receive());
         let mut batch = self.merger.begin(app.as_mut(), now_ms);
         let mut tally = Tally::default();
-        let walked = self.walk(version, decoded, &mut batch, &mut tally, now_ms);
+        let walked = self.walk(version, decoded, request.only_labels, &mut batch, &mut tally, now_ms);
         let counts = batch.counts;
         let after = batch.end();
         let committed = match walked {

@@ -38,11 +38,23 @@ fn snappy(body: &[u8]) -> Vec<u8> {
 
 impl Fixture {
     fn post(&self, body: &[u8]) -> Answer {
-        self.receiver.handle(&Request { content_type: "application/x-protobuf", content_encoding: "snappy", sender: "t", body: &snappy(body) })
+        self.receiver.handle(&Request {
+            content_type: "application/x-protobuf",
+            content_encoding: "snappy",
+            sender: "t",
+            only_labels: &[],
+            body: &snappy(body),
+        })
     }
 
     fn post_v2(&self, body: &[u8]) -> Answer {
-        self.receiver.handle(&Request { content_type: CONTENT_TYPE_V2, content_encoding: "snappy", sender: "t", body: &snappy(body) })
+        self.receiver.handle(&Request {
+            content_type: CONTENT_TYPE_V2,
+            content_encoding: "snappy",
+            sender: "t",
+            only_labels: &[],
+            body: &snappy(body),
+        })
     }
 }
 
@@ -85,6 +97,28 @@ fn a_bad_sample_does_not_take_its_neighbours_with_it() {
     );
     assert_eq!((a.status, a.body), (400, want));
     assert_eq!(f.store.samples(r#"{__name__="good"}"#), vec![(NOW_MS, 1.0)]);
+}
+
+#[test]
+fn a_sender_that_may_only_be_itself_is_refused_the_series_of_others() {
+    let f = fixture(ReceiveOptions::default());
+    let own = [("class".to_string(), "6반".to_string()), ("__replica__".to_string(), "a".to_string())];
+    let at = &[(NOW_MS, 1.0)][..];
+    let series = |class, replica| [("__name__", "m"), ("__replica__", replica), ("class", class)];
+    let (mine, other, twin) = (series("6반", "a"), series("7반", "a"), series("6반", "b"));
+    let body = v1(&[(&mine, at), (&other, at), (&twin, at), (&[("__name__", "m")], at)]);
+    let a = f.receiver.handle(&Request {
+        content_type: "application/x-protobuf",
+        content_encoding: "snappy",
+        sender: "leaf",
+        only_labels: &own,
+        body: &snappy(&body),
+    });
+    assert_eq!((a.status, a.body.lines().count()), (400, 3), "{}", a.body);
+    assert!(a.body.starts_with("this client may only write series with class=\"6반\", not {"), "{}", a.body);
+    assert!(a.body.contains("with __replica__=\"a\""), "{}", a.body);
+    assert_eq!(f.store.samples(r#"{__name__="m", class="6반"}"#), vec![(NOW_MS, 1.0)]);
+    assert_eq!(f.receiver.ledger().senders()[0].refused, 3);
 }
 
 #[test]
@@ -134,7 +168,7 @@ fn what_cannot_be_read_is_answered_by_its_status() {
     let good = snappy(&v1(&[(&[("__name__", "m")], &[(NOW_MS, 1.0)])]));
     let long = snappy(&[0; 101]);
     let check = |content_type: &str, content_encoding: &str, body: &[u8], status: u16, text: &str| {
-        let a = f.receiver.handle(&Request { content_type, content_encoding, sender: "", body });
+        let a = f.receiver.handle(&Request { content_type, content_encoding, sender: "", only_labels: &[], body });
         assert_eq!(a.status, status, "{content_type} {content_encoding}: {}", a.body);
         assert!(a.body.contains(text), "{}", a.body);
     };

@@ -37,7 +37,15 @@ pub(super) struct Tally {
 }
 
 impl Receiver {
-    pub(super) fn walk(&self, version: Version, decoded: &[u8], b: &mut Batch<'_>, tally: &mut Tally, now_ms: i64) -> Result<(), Failure> {
+    pub(super) fn walk(
+        &self,
+        version: Version,
+        decoded: &[u8],
+        only_labels: &[(String, String)],
+        b: &mut Batch<'_>,
+        tally: &mut Tally,
+        now_ms: i64,
+    ) -> Result<(), Failure> {
         let latest_ms = now_ms.saturating_add(i64::try_from(self.options.max_ahead.as_millis()).unwrap_or(i64::MAX));
         let mut decoder = WriteDecoder::new(version, decoded, &self.options.replica_labels)?;
         while let Some(series) = decoder.next_series()? {
@@ -53,6 +61,10 @@ impl Receiver {
                 tally
                     .refusals
                     .add(reasons::NO_SAMPLES, 0, || format!("TimeSeries must contain at least one sample or histogram for series {labels}"));
+                continue;
+            }
+            if let Some((name, value)) = only_labels.iter().find(|(n, v)| self.label(&series, &labels, n) != Some(v)) {
+                tally.refusals.add(reasons::FOREIGN, count, || format!("this client may only write series with {name}={value:?}, not {labels}"));
                 continue;
             }
             let id = match b.appender().series(labels) {
@@ -86,12 +98,23 @@ impl Receiver {
     }
 }
 
+impl Receiver {
+    /// A label of a series as its sender wrote it: the replica's was taken off.
+    fn label<'s>(&self, series: &'s Series<'_, '_>, labels: &'s model::LabelsRef<'_>, name: &str) -> Option<&'s str> {
+        match &self.options.replica_labels[..] {
+            [replica] if replica == name => Some(series.replica).filter(|r| !r.is_empty()),
+            _ => labels.get(name),
+        }
+    }
+}
+
 /// Reasons for a refusal that are not the storage's.
 pub(super) mod reasons {
     pub const INVALID_LABELS: &str = "invalid_labels";
     pub const NO_SAMPLES: &str = "no_samples";
     pub const REPLICA_LIMIT: &str = "replica_limit";
     pub const HELD_TOO_LONG: &str = "held_too_long";
+    pub const FOREIGN: &str = "foreign_series";
 }
 
 impl Tally {

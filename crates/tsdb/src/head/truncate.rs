@@ -60,7 +60,10 @@ impl Head {
         let gone = self.unlink(&empty, segment);
         // Samples may have come in since: the oldest can only be set too low, never too high.
         let bound = if oldest == i64::MAX { self.max_ms.load(Ordering::Acquire).max(mint_ms) } else { oldest.max(mint_ms) };
-        self.min_ms.store(bound, Ordering::Release);
+        // A head that never had a sample has no oldest one.
+        if bound > i64::MIN {
+            self.min_ms.store(bound, Ordering::Release);
+        }
         if let Err(e) = self.full.truncate(mint_ms) {
             tracing::warn!(error = %e, "remove files of full chunks");
         }

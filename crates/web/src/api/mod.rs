@@ -4,8 +4,10 @@ mod admin;
 mod args;
 mod envelope;
 mod ledger;
+mod openapi;
 mod query;
 mod rules;
+mod search;
 mod series;
 mod status;
 mod targets;
@@ -13,7 +15,7 @@ mod targets;
 pub use envelope::{ApiError, ApiResult, ErrorKind, Success};
 pub use status::{BuildInfo, RuntimeInfo};
 
-use crate::server::{Params, Reply, Req, percent_decode};
+use crate::server::{Reply, Req, percent_decode_bytes};
 use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, VARY};
 use http::{Method, StatusCode};
 use model::regex::Regex;
@@ -92,9 +94,17 @@ pub struct Options {
     pub flags: BTreeMap<String, String>,
     pub build: BuildInfo,
     pub features: BTreeMap<String, BTreeMap<String, bool>>,
+    pub enable_search: bool,
+    /// Of one search; 0 for none.
+    pub max_search_limit: usize,
 }
 
 impl App {
+    /// The storage as the sender of this request may see it.
+    fn queryable(&self, req: &Req) -> Arc<dyn Queryable> {
+        crate::scope::narrowed(&self.queryable, req.identity.as_deref())
+    }
+
     /// Is everything there? Before that, queries miss samples that are still in the log.
     pub fn is_ready(&self) -> bool {
         self.is_serving() && self.ready.load(Ordering::Acquire)
@@ -109,23 +119,17 @@ impl App {
         not_ready(self.stopping.load(Ordering::Acquire))
     }
 
+    /// As Prometheus 3 does it: an origin that fits is named, `*` is never said.
     fn with_cors(&self, origin: &str, reply: Reply) -> Reply {
+        let reply = reply.header(VARY, "Origin");
         if origin.is_empty() {
             return reply;
         }
-        let allowed = if self.options.cors_origin.pattern() == ".*" {
-            "*"
-        } else if self.options.cors_origin.is_match(origin) {
-            origin
-        } else {
-            return reply.header(VARY, "Origin");
-        };
-        reply
-            .header(VARY, "Origin")
-            .header(ACCESS_CONTROL_ALLOW_ORIGIN, allowed)
+        let reply = reply
             .header(ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS")
             .header(ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, Origin")
-            .header(ACCESS_CONTROL_EXPOSE_HEADERS, "Date")
+            .header(ACCESS_CONTROL_EXPOSE_HEADERS, "Date");
+        if self.options.cors_origin.is_match(origin) { reply.header(ACCESS_CONTROL_ALLOW_ORIGIN, origin) } else { reply }
     }
 }
 
@@ -170,8 +174,10 @@ pub async fn handle(app: Arc<App>, req: Req, path: String) -> Reply {
     }
     let reply = match path.as_str() {
         "write" | "push" | "receive" | "read" | "otlp/v1/metrics" => crate::ingest::handle(Arc::clone(&app), req, path).await,
-        "notifications/live" => crate::notifications::live(&app),
-        "openapi.yaml" => openapi(&req.params),
+        "notifications/live" if req.method == Method::GET => crate::notifications::live(&app),
+        "openapi.yaml" if req.method == Method::GET || req.method == Method::HEAD => {
+            openapi::document(&req, &app.options.external_url, &app.options.build.version)
+        }
         _ => {
             let worker = Arc::clone(&app);
             let cancel = promql::Cancel::new();
@@ -190,11 +196,6 @@ pub async fn handle(app: Arc<App>, req: Req, path: String) -> Reply {
     app.with_cors(&origin, reply)
 }
 
-fn openapi(params: &Params) -> Reply {
-    let _ = params;
-    Reply::text(StatusCode::NOT_FOUND, "404 page not found\n")
-}
-
 fn dispatch(app: &App, req: &Req, path: &str, cancel: &promql::Cancel) -> Reply {
     let segments: Vec<&str> = path.split('/').collect();
     if app.options.agent && (SERVER_ONLY.contains(&segments[0]) || path.starts_with("status/tsdb")) {
@@ -203,6 +204,12 @@ fn dispatch(app: &App, req: &Req, path: &str, cancel: &promql::Cancel) -> Reply 
     let get = req.method == Method::GET || req.method == Method::HEAD;
     let post = req.method == Method::POST;
     let put = req.method == Method::PUT;
+    if let ["search", word] = segments.as_slice()
+        && let Some(subject) = search::Subject::of(word)
+        && (get || post)
+    {
+        return search::search(app, req, subject);
+    }
     let result = match (segments.as_slice(), get, post, post || put) {
         (["query"], true, _, _) | (["query"], _, true, _) => query::instant(app, req, cancel.clone()),
         (["query_range"], true, _, _) | (["query_range"], _, true, _) => query::range(app, req, cancel.clone()),
@@ -210,7 +217,7 @@ fn dispatch(app: &App, req: &Req, path: &str, cancel: &promql::Cancel) -> Reply 
         (["format_query"], true, _, _) | (["format_query"], _, true, _) => query::format(app, req),
         (["parse_query"], true, _, _) | (["parse_query"], _, true, _) => query::parse(app, req),
         (["labels"], true, _, _) | (["labels"], _, true, _) => series::label_names(app, req),
-        (["label", name, "values"], true, _, _) => series::label_values(app, req, &percent_decode(name.as_bytes(), false)),
+        (["label", name, "values"], true, _, _) => series::label_values(app, req, &percent_decode_bytes(name.as_bytes(), false)),
         (["series"], true, _, _) | (["series"], _, true, _) => series::series(app, req),
         (["scrape_pools"], true, _, _) => targets::pools(app),
         (["targets"], true, _, _) => targets::targets(app, req),
@@ -234,8 +241,13 @@ fn dispatch(app: &App, req: &Req, path: &str, cancel: &promql::Cancel) -> Reply 
         (["admin", "tsdb", "delete_series"], _, _, true) => admin::delete_series(app, req),
         (["admin", "tsdb", "clean_tombstones"], _, _, true) => admin::clean_tombstones(app),
         (["admin", "tsdb", "snapshot"], _, _, true) => admin::snapshot(app, req),
-        (known, ..) if is_known(known) => return Reply::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n"),
-        _ => return Reply::text(StatusCode::NOT_FOUND, "404 page not found\n"),
+        (["series"], ..) if req.method == Method::DELETE => Err(ApiError::new(ErrorKind::Internal, "not implemented")),
+        (other, ..) => {
+            return match allowed(other) {
+                Some(methods) => Reply::not_allowed(methods),
+                None => Reply::text(StatusCode::NOT_FOUND, "404 page not found\n"),
+            };
+        }
     };
     match result {
         Ok(success) => success.reply(),
@@ -243,30 +255,22 @@ fn dispatch(app: &App, req: &Req, path: &str, cancel: &promql::Cancel) -> Reply 
     }
 }
 
-fn is_known(segments: &[&str]) -> bool {
-    matches!(
-        segments,
-        ["query"
-            | "query_range"
-            | "query_exemplars"
-            | "format_query"
-            | "parse_query"
-            | "labels"
-            | "series"
-            | "scrape_pools"
-            | "targets"
-            | "metadata"
-            | "alertmanagers"
-            | "alerts"
-            | "rules"
-            | "features"
-            | "notifications"
-            | "gaps"
-            | "tree"]
-            | ["label", _, "values"]
-            | ["targets", "metadata" | "relabel_steps"]
-            | ["status", "config" | "runtimeinfo" | "buildinfo" | "flags" | "tsdb" | "self_metrics"]
-            | ["status", "tsdb", "blocks"]
-            | ["admin", "tsdb", "delete_series" | "clean_tombstones" | "snapshot"]
-    )
+/// The methods that a path takes; None for one that is not there.
+fn allowed(segments: &[&str]) -> Option<&'static str> {
+    Some(match segments {
+        ["query" | "query_range" | "query_exemplars" | "format_query" | "parse_query" | "labels"]
+        | ["search", "metric_names" | "label_names" | "label_values"] => "GET, OPTIONS, POST",
+        ["series"] => "DELETE, GET, OPTIONS, POST",
+        [
+            "scrape_pools" | "targets" | "metadata" | "alertmanagers" | "alerts" | "rules" | "features" | "notifications" | "gaps" | "tree"
+            | "openapi.yaml",
+        ]
+        | ["label", _, "values"]
+        | ["targets", "metadata" | "relabel_steps"]
+        | ["status", "config" | "runtimeinfo" | "buildinfo" | "flags" | "tsdb" | "self_metrics" | "walreplay"]
+        | ["status", "tsdb", "blocks"]
+        | ["notifications", "live"] => "GET, OPTIONS",
+        ["admin", "tsdb", "delete_series" | "clean_tombstones" | "snapshot"] => "OPTIONS, POST, PUT",
+        _ => return None,
+    })
 }

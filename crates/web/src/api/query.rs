@@ -48,7 +48,7 @@ pub fn instant(app: &App, req: &Req, cancel: Cancel) -> ApiResult {
     let now = app.clock.now_ms();
     let ts = args::time_or(&req.params, "time", now)?;
     let options = options(req, cancel)?;
-    let result = app.engine.instant(app.queryable.as_ref(), req.params.get("query"), ts, &options)?;
+    let result = app.engine.instant(app.queryable(req).as_ref(), req.params.get("query"), ts, &options)?;
     answer(req, result, limit)
 }
 
@@ -69,7 +69,7 @@ pub fn range(app: &App, req: &Req, cancel: Cancel) -> ApiResult {
         ));
     }
     let options = options(req, cancel)?;
-    let result = app.engine.range(app.queryable.as_ref(), req.params.get("query"), start, end, step, &options)?;
+    let result = app.engine.range(app.queryable(req).as_ref(), req.params.get("query"), start, end, step, &options)?;
     answer(req, result, limit)
 }
 
@@ -99,7 +99,7 @@ fn answer(req: &Req, result: QueryResult, limit: usize) -> ApiResult {
 fn write_value(j: &mut Json, value: &Value, limit: usize) -> bool {
     match value {
         Value::Scalar { t_ms, v } => {
-            j.point(*t_ms, *v);
+            j.raw("[").time(*t_ms).raw(",").scalar(*v).raw("]");
             false
         }
         Value::String { t_ms, v } => {

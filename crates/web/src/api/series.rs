@@ -18,7 +18,7 @@ fn truncate<T>(list: &mut Vec<T>, limit: usize, warnings: &mut Warnings) {
 }
 
 /// Asks once for each matcher set (once without matchers when there is none) and merges the strings.
-fn merged(
+pub fn merged(
     sets: &[Vec<Matcher>],
     mut ask: impl FnMut(&[Matcher]) -> Result<(Vec<String>, Warnings), storage::ReadError>,
 ) -> Result<(Vec<String>, Warnings), ApiError> {
@@ -46,12 +46,15 @@ pub fn label_names(app: &App, req: &Req) -> ApiResult {
     let limit = args::limit(&req.params)?;
     let (start, end) = (args::time_or(&req.params, "start", MIN_TIME_MS)?, args::time_or(&req.params, "end", MAX_TIME_MS)?);
     let sets = args::matcher_sets(req)?;
-    let q = app.queryable.querier(start, end)?;
+    let q = app.queryable(req).querier(start, end)?;
     let (names, warnings) = merged(&sets, |m| q.label_names(LabelHints { limit: args::hint(limit) }, m))?;
     strings(names, limit, warnings)
 }
 
-pub fn label_values(app: &App, req: &Req, name: &str) -> ApiResult {
+pub fn label_values(app: &App, req: &Req, name: &[u8]) -> ApiResult {
+    let Ok(name) = std::str::from_utf8(name) else {
+        return Err(ApiError::bad_data(format!("invalid label name: {}", quote_bytes(name))));
+    };
     let name = if name.starts_with("U__") { crate::escape::unescape_value_encoding(name) } else { name.to_string() };
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
@@ -59,9 +62,20 @@ pub fn label_values(app: &App, req: &Req, name: &str) -> ApiResult {
     let limit = args::limit(&req.params)?;
     let (start, end) = (args::time_or(&req.params, "start", MIN_TIME_MS)?, args::time_or(&req.params, "end", MAX_TIME_MS)?);
     let sets = args::matcher_sets(req)?;
-    let q = app.queryable.querier(start, end)?;
+    let q = app.queryable(req).querier(start, end)?;
     let (values, warnings) = merged(&sets, |m| q.label_values(&name, LabelHints { limit: args::hint(limit) }, m))?;
     strings(values, limit, warnings)
+}
+
+/// As Go's `%q` shows what is not UTF-8.
+fn quote_bytes(bytes: &[u8]) -> String {
+    let mut out = "\"".to_string();
+    for chunk in bytes.utf8_chunks() {
+        out.push_str(&chunk.valid().replace('\\', "\\\\").replace('"', "\\\""));
+        chunk.invalid().iter().for_each(|b| out.push_str(&format!("\\x{b:02x}")));
+    }
+    out.push('"');
+    out
 }
 
 pub fn series(app: &App, req: &Req) -> ApiResult {
@@ -71,7 +85,7 @@ pub fn series(app: &App, req: &Req) -> ApiResult {
     let limit = args::limit(&req.params)?;
     let (start, end) = (args::time_or(&req.params, "start", MIN_TIME_MS)?, args::time_or(&req.params, "end", MAX_TIME_MS)?);
     let sets = args::matcher_sets(req).map_err(|e| ApiError::param("match[]", e.message))?;
-    let q = app.queryable.querier(start, end)?;
+    let q = app.queryable(req).querier(start, end)?;
     let hints = SelectHints { start_ms: start, end_ms: end, func: "series".to_string(), limit: args::hint(limit), ..SelectHints::default() };
     let mut all: Vec<Labels> = Vec::new();
     let mut warnings = Warnings::new();
@@ -99,11 +113,15 @@ pub fn query_exemplars(app: &App, req: &Req) -> ApiResult {
         return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
     }
     let expr = promql::parse::parse_expr(req.params.get("query"), &app.options.parse).map_err(|e| ApiError::bad_data(e.to_string()))?;
-    let sets: Vec<Vec<Matcher>> = expr.selectors().iter().map(|s| s.matchers.clone()).collect();
+    let own = crate::scope::matchers(req.identity.as_deref());
+    let sets: Vec<Vec<Matcher>> = expr.selectors().iter().map(|s| [&s.matchers[..], &own[..]].concat()).collect();
+    if sets.is_empty() {
+        return Ok(Success::no_content());
+    }
     let mut j = Json::default();
     j.raw("[");
     let mut first = true;
-    let found = if sets.is_empty() { Vec::new() } else { app.exemplars.exemplars(start, end, &sets)? };
+    let found = app.exemplars.exemplars(start, end, &sets)?;
     for s in &found {
         j.sep(&mut first).raw("{\"seriesLabels\":").labels(s.labels.as_ref()).raw(",\"exemplars\":[");
         let mut first_exemplar = true;

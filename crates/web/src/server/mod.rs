@@ -4,14 +4,19 @@
 //! answers while the log replays.
 
 mod body;
+mod certificate;
+mod guard;
+mod identity;
+mod limiter;
 mod params;
 mod reply;
-mod tls;
+mod stall;
 
 pub use body::{Body, Sender};
-pub use params::{Params, percent_decode};
+pub use guard::{AuthDecision, Guard, Policy, Sha256, sha256};
+pub use identity::{Identity, Need, Rights};
+pub use params::{Params, percent_decode, percent_decode_bytes};
 pub use reply::Reply;
-pub use tls::{AuthDecision, Guard, Policy};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -21,12 +26,14 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use stall::Stall;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use stdx::metrics::{Counter, Registry};
 use stdx::shutdown::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -45,7 +52,7 @@ pub struct Req {
     pub body: Bytes,
     pub peer: SocketAddr,
     /// Who sent it, when authentication is on.
-    pub identity: Option<Arc<str>>,
+    pub identity: Option<Arc<Identity>>,
     /// Dropped when the client has gone away before the answer: long work may look at it.
     pub gone: Shutdown,
 }
@@ -62,8 +69,8 @@ pub type ReplyFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
 pub trait Handler: Send + Sync + 'static {
     fn call(&self, req: Req) -> ReplyFuture;
 
-    /// Whether the body of this request may be read now, and up to how many bytes. `Err` is answered without reading it.
-    fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Admission, Reply>;
+    /// Whether this one may ask that, and whether the body may be read now, up to how many bytes. `Err` is answered without reading it.
+    fn admit(&self, method: &Method, path: &str, headers: &HeaderMap, identity: Option<&Identity>) -> Result<Admission, Reply>;
 }
 
 /// Leave to read a body.
@@ -72,6 +79,11 @@ pub struct Admission {
     /// Held until the reply is written: what the handler wants to count as in flight.
     pub permit: Option<Box<dyn std::any::Any + Send>>,
 }
+
+/// Requests of one HTTP/2 connection at the same time.
+const MAX_STREAMS: u32 = 250;
+/// So long an HTTP/2 client may take to say that it is still there.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -103,11 +115,37 @@ pub fn bind(addresses: &[String]) -> io::Result<Vec<std::net::TcpListener>> {
 }
 
 /// Accepts and serves until shutdown, then lets running requests finish for at most `grace`.
-pub async fn run(
+pub fn run(
     listeners: Vec<std::net::TcpListener>,
     handler: Arc<dyn Handler>,
     guard: Arc<Guard>,
     limits: Limits,
+    registry: &Registry,
+    shutdown: Shutdown,
+    grace: Duration,
+) -> impl Future<Output = io::Result<()>> + Send + 'static {
+    let of =
+        |what: &str, help: &str| registry.counter_vec(&format!("net_conntrack_listener_conn_{what}_total"), help, &["listener_name"]).with(&["http"]);
+    let counts = Counts {
+        accepted: of("accepted", "Total number of connections opened to the listener of a given name."),
+        closed: of("closed", "Total number of connections closed that were made to the listener of a given name."),
+    };
+    serve(listeners, handler, guard, limits, counts, shutdown, grace)
+}
+
+/// Of connections that came in.
+#[derive(Clone)]
+struct Counts {
+    accepted: Counter,
+    closed: Counter,
+}
+
+async fn serve(
+    listeners: Vec<std::net::TcpListener>,
+    handler: Arc<dyn Handler>,
+    guard: Arc<Guard>,
+    limits: Limits,
+    counts: Counts,
     shutdown: Shutdown,
     grace: Duration,
 ) -> io::Result<()> {
@@ -117,7 +155,8 @@ pub async fn run(
         let listener = TcpListener::from_std(l)?;
         info!(component = "web", address = %listener.local_addr()?, "Listening on");
         let (handler, guard, limits, slots, shutdown) = (handler.clone(), guard.clone(), limits.clone(), slots.clone(), shutdown.clone());
-        tasks.spawn(async move { accept(listener, handler, guard, limits, slots, shutdown, grace).await });
+        let counts = counts.clone();
+        tasks.spawn(async move { accept(listener, handler, guard, limits, counts, slots, shutdown, grace).await });
     }
     while tasks.join_next().await.is_some() {}
     Ok(())
@@ -128,6 +167,7 @@ async fn accept(
     handler: Arc<dyn Handler>,
     guard: Arc<Guard>,
     limits: Limits,
+    counts: Counts,
     slots: Arc<Semaphore>,
     shutdown: Shutdown,
     grace: Duration,
@@ -151,11 +191,14 @@ async fn accept(
             () = shutdown.requested() => break,
         };
         let (handler, guard, limits, shutdown) = (handler.clone(), guard.clone(), limits.clone(), shutdown.clone());
+        counts.accepted.inc();
+        let closed = counts.closed.clone();
         connections.spawn(async move {
             let _ = stream.set_nodelay(true);
             if let Err(e) = serve_connection(stream, peer, handler, guard, limits, shutdown).await {
                 debug!(peer = %peer, err = %e, "serve connection");
             }
+            closed.inc();
             drop(slot);
         });
     }
@@ -170,15 +213,26 @@ async fn serve_connection(
     limits: Limits,
     shutdown: Shutdown,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    match guard.accept(stream, limits.read_timeout).await? {
-        tls::Stream::Plain(s) => serve_io(TokioIo::new(s), peer, handler, guard, limits, shutdown).await,
-        tls::Stream::Tls(s) => serve_io(TokioIo::new(*s), peer, handler, guard, limits, shutdown).await,
+    let stream = guard.accept(stream, limits.read_timeout).await?;
+    let client = Client { peer, names: stream.client_names().into(), http2: stream.is_http2() };
+    match stream {
+        guard::Stream::Plain(s) => serve_io(TokioIo::new(Stall::new(s, limits.read_timeout)), client, handler, guard, limits, shutdown).await,
+        guard::Stream::Tls(s) => serve_io(TokioIo::new(Stall::new(*s, limits.read_timeout)), client, handler, guard, limits, shutdown).await,
     }
+}
+
+/// What is known of the other side of a connection.
+#[derive(Clone)]
+struct Client {
+    peer: SocketAddr,
+    /// In its certificate.
+    names: Arc<[String]>,
+    http2: bool,
 }
 
 async fn serve_io<I>(
     io: I,
-    peer: SocketAddr,
+    client: Client,
     handler: Arc<dyn Handler>,
     guard: Arc<Guard>,
     limits: Limits,
@@ -188,13 +242,22 @@ where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let read_timeout = limits.read_timeout;
+    let http2 = client.http2;
     let service = service_fn(move |req: http::Request<Incoming>| {
-        let (handler, guard) = (handler.clone(), guard.clone());
-        async move { Ok::<_, std::convert::Infallible>(answer(req, peer, handler, guard, read_timeout).await) }
+        let (client, handler, guard) = (client.clone(), handler.clone(), guard.clone());
+        async move { Ok::<_, std::convert::Infallible>(answer(req, client, handler, guard, read_timeout).await) }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // Which version it is was said in the TLS handshake: guessing from the first bytes would wait for them without a limit.
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = if http2 { builder.http2_only() } else { builder.http1_only() };
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.read_timeout).max_buf_size(limits.max_header_bytes.max(8192));
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(limits.max_header_bytes as u32);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(limits.max_header_bytes as u32)
+        .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(limits.read_timeout)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
     let connection = builder.serve_connection(io, service);
     tokio::pin!(connection);
     tokio::select! {
@@ -215,19 +278,19 @@ impl Drop for SignalOnDrop {
 
 async fn answer(
     req: http::Request<Incoming>,
-    peer: SocketAddr,
+    client: Client,
     handler: Arc<dyn Handler>,
     guard: Arc<Guard>,
     read_timeout: Duration,
 ) -> http::Response<Body> {
     let (parts, body) = req.into_parts();
     let path = parts.uri.path().to_string();
-    let identity = match guard.check(&parts.method, &path, &parts.headers).await {
+    let identity = match guard.check(client.peer.ip(), &client.names, &path, &parts.headers).await {
         AuthDecision::Open => None,
-        AuthDecision::Known(name) => Some(name),
+        AuthDecision::Known(identity) => Some(identity),
         AuthDecision::Refused(reply) => return guard.dress(*reply).into_http(&parts.headers, &parts.method).await,
     };
-    let admission = match handler.admit(&parts.method, &path, &parts.headers) {
+    let admission = match handler.admit(&parts.method, &path, &parts.headers, identity.as_deref()) {
         Ok(a) => a,
         Err(reply) => return guard.dress(reply).into_http(&parts.headers, &parts.method).await,
     };
@@ -251,7 +314,7 @@ async fn answer(
     let gone = Shutdown::new();
     let on_drop = SignalOnDrop(gone.clone());
     let (method, headers) = (parts.method.clone(), parts.headers.clone());
-    let req = Req { method: parts.method, path, params, headers: parts.headers, body, peer, identity, gone };
+    let req = Req { method: parts.method, path, params, headers: parts.headers, body, peer: client.peer, identity, gone };
     let reply = handler.call(req).await;
     drop(on_drop);
     let response = guard.dress(reply).into_http(&headers, &method).await;

@@ -50,6 +50,12 @@ fn decode(encoded: &[u8]) -> Vec<(String, String)> {
 
 /// Decodes `%41` and, in forms, `+`. A percent sign without two digits stays; bytes that are no UTF-8 become U+FFFD.
 pub fn percent_decode(bytes: &[u8], plus_is_space: bool) -> String {
+    let out = percent_decode_bytes(bytes, plus_is_space);
+    String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+}
+
+/// The same without a look at what the bytes mean.
+pub fn percent_decode_bytes(bytes: &[u8], plus_is_space: bool) -> Vec<u8> {
     let hex = |b: Option<&u8>| b.and_then(|b| (*b as char).to_digit(16)).map(|d| d as u8);
     let mut out = Vec::with_capacity(bytes.len());
     let mut i = 0;
@@ -67,7 +73,7 @@ pub fn percent_decode(bytes: &[u8], plus_is_space: bool) -> String {
         }
         i += 1;
     }
-    String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+    out
 }
 
 #[cfg(test)]

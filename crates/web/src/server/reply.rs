@@ -2,7 +2,7 @@
 
 use super::body::Body;
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, VARY};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, VARY};
 use http::{HeaderMap, Method, StatusCode};
 use std::io::Write;
 
@@ -35,8 +35,15 @@ impl Reply {
         Reply { status, headers: Vec::new(), body: Body::empty(), compress: false }
     }
 
-    pub fn redirect(to: &str) -> Self {
-        Self::empty(StatusCode::FOUND).header(LOCATION, to)
+    pub fn redirect(status: StatusCode, to: &str) -> Self {
+        let shown = to.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;").replace('\'', "&#39;");
+        let body = format!("<a href=\"{shown}\">{}</a>.\n\n", status.canonical_reason().unwrap_or("Found"));
+        Self::new(status, "text/html; charset=utf-8", body).header(LOCATION, to)
+    }
+
+    /// The path is there, but not for this method.
+    pub fn not_allowed(allow: &str) -> Self {
+        Self::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n").header(ALLOW, allow)
     }
 
     /// A body that a task sends piece by piece.
@@ -79,8 +86,9 @@ impl Reply {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Coding {
+    Zstd,
     Gzip,
     Deflate,
 }
@@ -88,25 +96,29 @@ enum Coding {
 impl Coding {
     fn name(self) -> &'static str {
         match self {
+            Coding::Zstd => "zstd",
             Coding::Gzip => "gzip",
             Coding::Deflate => "deflate",
         }
     }
 }
 
+/// Of what the client takes the cheapest: zstd, gzip, deflate.
 fn best_coding(asked: &HeaderMap) -> Option<Coding> {
-    let mut best = None;
+    let mut best: Option<Coding> = None;
     for part in asked.get_all(ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')) {
         let mut it = part.split(';').map(str::trim);
         let name = it.next().unwrap_or("");
-        if it.any(|p| p.replace(' ', "") == "q=0") {
+        if it.any(|p| matches!(p.replace(' ', "").as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")) {
             continue;
         }
-        match name {
-            "gzip" | "*" => return Some(Coding::Gzip),
-            "deflate" => best = Some(Coding::Deflate),
-            _ => {}
-        }
+        let coding = match name {
+            "zstd" => Coding::Zstd,
+            "gzip" | "x-gzip" | "*" => Coding::Gzip,
+            "deflate" => Coding::Deflate,
+            _ => continue,
+        };
+        best = Some(best.map_or(coding, |b| b.min(coding)));
     }
     best
 }
@@ -115,6 +127,7 @@ fn compress(plain: &[u8], coding: Coding) -> Bytes {
     let level = flate2::Compression::fast();
     let out = Vec::with_capacity(plain.len() / 4);
     let done = match coding {
+        Coding::Zstd => zstd::bulk::compress(plain, 1),
         Coding::Gzip => {
             let mut w = flate2::write::GzEncoder::new(out, level);
             w.write_all(plain).and_then(|()| w.finish())
@@ -125,4 +138,39 @@ fn compress(plain: &[u8], coding: Coding) -> Bytes {
         }
     };
     done.expect("writing to memory does not fail").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn the_best_coding_that_is_asked_for() {
+        for (asked, want) in [
+            ("", None),
+            ("identity", None),
+            ("gzip", Some(Coding::Gzip)),
+            ("deflate, gzip;q=0.5", Some(Coding::Gzip)),
+            ("gzip, deflate, br, zstd", Some(Coding::Zstd)),
+            ("zstd;q=0, gzip", Some(Coding::Gzip)),
+            ("br;q=1.0, *;q=0.1", Some(Coding::Gzip)),
+            ("gzip; q = 0", None),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_str(asked).expect("a header"))]);
+            assert_eq!(best_coding(&headers), want, "{asked}");
+        }
+    }
+
+    #[test]
+    fn every_coding_comes_back_the_same() {
+        let plain: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+        let mut out = Vec::new();
+        flate2::read::GzDecoder::new(&compress(&plain, Coding::Gzip)[..]).read_to_end(&mut out).expect("gzip");
+        assert!(out == plain);
+        out.clear();
+        flate2::read::ZlibDecoder::new(&compress(&plain, Coding::Deflate)[..]).read_to_end(&mut out).expect("deflate");
+        assert!(out == plain);
+        assert!(zstd::bulk::decompress(&compress(&plain, Coding::Zstd), 200_000).expect("zstd") == plain);
+    }
 }

@@ -36,7 +36,7 @@ impl Central {
     fn post(&self, body: &[u8]) -> Answer {
         let mut packed = Vec::new();
         Compressor::new().compress(ContentEncoding::Snappy, body, &mut packed).expect("compress");
-        self.receiver.handle(&Request { content_type: "", content_encoding: "", sender: "t", body: &packed })
+        self.receiver.handle(&Request { content_type: "", content_encoding: "", sender: "t", only_labels: &[], body: &packed })
     }
 
     fn send(&self, metric: &str, replica: &str, samples: &[FloatSample]) -> Answer {
