@@ -23,7 +23,7 @@ conformance: build ## the reference's own test data; needs SHARED
 	@test -d $(SHARED)/conformance || { echo "conformance data not found at $(SHARED)/conformance"; exit 1; }
 	NARTHEX_REQUIRE=conformance cargo test --release -p narthex-promql --test promqltest --test parser_conformance -- --nocapture
 	NARTHEX_REQUIRE=conformance cargo test --release -p narthex-yaml -p narthex-exposition -p narthex-discovery conformance -- --nocapture
-	NARTHEX_REQUIRE=conformance,peers cargo test --release -p narthex-tests --test conformance --test stack -- --nocapture
+	NARTHEX_REQUIRE=conformance,peers cargo test --release -p narthex-tests --test conformance --test stack --test surface -- --nocapture
 
 diff-promql: ## N random queries from SEED, asked of the engine and of a real Prometheus on the same data
 	NARTHEX_REQUIRE=peers NARTHEX_DIFF_N=$(or $(N),5000) NARTHEX_DIFF_SEED=$(or $(SEED),1) cargo test --release -p narthex-promql --test differential -- --nocapture

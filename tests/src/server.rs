@@ -83,6 +83,11 @@ impl Server {
         self.dir.path().join("data")
     }
 
+    /// More arguments for the next start.
+    pub fn add_args(&mut self, args: &[&str]) {
+        self.args.extend(args.iter().map(|a| (*a).to_string()));
+    }
+
     pub fn expect_log(&mut self, words: &[&str]) {
         self.expected.extend(words.iter().map(|w| (*w).to_string()));
     }
