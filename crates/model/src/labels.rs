@@ -24,6 +24,9 @@ pub struct LabelsRef<'a> {
     data: &'a [u8],
 }
 
+/// Where new labels are put together: mostly without asking for memory.
+type Scratch = smallvec::SmallVec<[u8; 512]>;
+
 #[inline]
 fn read_str(data: &[u8], at: usize) -> (&str, usize) {
     let (len, start) = match data[at] {
@@ -254,11 +257,34 @@ impl Labels {
     }
 
     pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Labels {
-        let mut out = Vec::with_capacity(self.data.len());
-        for (n, v) in self.iter().filter(|(n, _)| keep(n)) {
-            push_pair(&mut out, n, v);
+        let is_kept = |name: &[u8]| keep(std::str::from_utf8(name).expect("labels hold only what was a str when pushed"));
+        let mut out = Scratch::new();
+        for (_, pair) in self.as_ref().encoded_pairs().filter(|(name, _)| is_kept(name)) {
+            out.extend_from_slice(pair);
         }
-        Labels { data: out.into() }
+        if out.len() == self.data.len() { self.clone() } else { Labels { data: out.as_slice().into() } }
+    }
+
+    /// With one label set; an empty value takes it away.
+    pub fn with(&self, name: &str, value: &str) -> Labels {
+        let (mut out, mut pair) = (Scratch::new(), Vec::new());
+        if !value.is_empty() {
+            push_pair(&mut pair, name, value);
+        }
+        let mut placed = false;
+        for (n, old) in self.as_ref().encoded_pairs() {
+            let order = n.cmp(name.as_bytes());
+            if order != Ordering::Less && !std::mem::replace(&mut placed, true) {
+                out.extend_from_slice(&pair);
+            }
+            if order != Ordering::Equal {
+                out.extend_from_slice(old);
+            }
+        }
+        if !placed {
+            out.extend_from_slice(&pair);
+        }
+        Labels { data: out.as_slice().into() }
     }
 
     pub fn builder(&self) -> LabelsBuilder {
@@ -283,24 +309,31 @@ impl Hash for Labels {
 /// Pair by pair, names before values; a set that is a prefix of another comes first.
 impl Ord for LabelsRef<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        let (mut i, mut j) = (0, 0);
+        let Some(differs) = first_difference(self.data, other.data) else { return self.data.len().cmp(&other.data.len()) };
+        // What lies before is the same in both, lengths too: only the string that the difference is in counts.
+        let mut at = 0;
         loop {
-            match (i >= self.data.len(), j >= other.data.len()) {
-                (true, true) => return Ordering::Equal,
-                (true, false) => return Ordering::Less,
-                (false, true) => return Ordering::Greater,
-                (false, false) => {}
+            let (a, next) = read_bytes(self.data, at);
+            if next > differs {
+                return a.cmp(read_bytes(other.data, at).0);
             }
-            for _ in 0..2 {
-                let (a, next_i) = read_bytes(self.data, i);
-                let (b, next_j) = read_bytes(other.data, j);
-                match a.cmp(b) {
-                    Ordering::Equal => (i, j) = (next_i, next_j),
-                    unequal => return unequal,
-                }
-            }
+            at = next;
         }
     }
+}
+
+/// The first place at which two runs of bytes differ; None when one begins with the other.
+#[inline]
+fn first_difference(a: &[u8], b: &[u8]) -> Option<usize> {
+    let n = a.len().min(b.len());
+    let (a_words, b_words) = (a[..n].chunks_exact(8), b[..n].chunks_exact(8));
+    let words = a_words.len() * 8;
+    for (i, (x, y)) in a_words.zip(b_words).enumerate() {
+        if x != y {
+            return x.iter().zip(y).position(|(p, q)| p != q).map(|at| i * 8 + at);
+        }
+    }
+    a[words..n].iter().zip(&b[words..n]).position(|(p, q)| p != q).map(|at| words + at)
 }
 
 impl PartialOrd for LabelsRef<'_> {
@@ -472,6 +505,9 @@ mod tests {
         assert_eq!(l.without_name().to_string(), r#"{class="6반", job="서버-1"}"#);
         assert_eq!(l.keep(&["job"]).to_string(), r#"{job="서버-1"}"#);
         assert_eq!(l.get("empty"), None);
+        assert_eq!(l.with("k", "v").to_string(), r#"{__name__="up", class="6반", job="서버-1", k="v"}"#);
+        assert_eq!(l.with("a", "v").with("class", "7").to_string(), r#"{__name__="up", a="v", class="7", job="서버-1"}"#);
+        assert_eq!(l.with("class", "").with("none", ""), l.without(&["class"]));
     }
 
     #[test]
@@ -482,9 +518,17 @@ mod tests {
         assert_eq!(l.get("b"), Some("2"));
     }
 
+    /// Short names and values of two letters share beginnings; long ones have long lengths.
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![4 => "[ab]{0,9}", 1 => "[ab]{250,260}", 1 => any::<String>()]
+    }
+
     proptest! {
         #[test]
-        fn orders_as_lists_of_pairs(a: std::collections::BTreeMap<String, String>, b: std::collections::BTreeMap<String, String>) {
+        fn orders_as_lists_of_pairs(
+            a in proptest::collection::btree_map(text(), text(), 0..4),
+            b in proptest::collection::btree_map(text(), text(), 0..4),
+        ) {
             let clean = |m: std::collections::BTreeMap<String, String>| m.into_iter().filter(|(_, v)| !v.is_empty()).collect::<Vec<_>>();
             let (a, b) = (clean(a), clean(b));
             let (la, lb) = (Labels::from_pairs(a.clone()), Labels::from_pairs(b.clone()));

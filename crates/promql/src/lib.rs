@@ -16,7 +16,7 @@ pub mod value;
 
 pub use annotations::Notes;
 pub use engine::{
-    ActiveQueries, Cancel, Engine, EngineOptions, ErrorKind, QueryError, QueryLog, QueryLogEntry, QueryOptions, QueryResult, QueryStats, SampleStats,
-    Timings,
+    ActiveQueries, Cancel, Cost, Engine, EngineOptions, ErrorKind, Explained, Operator, QueryError, QueryLog, QueryLogEntry, QueryOptions,
+    QueryResult, QueryStats, SampleStats, Timings,
 };
-pub use value::{MatrixValue, SampleValue, SeriesView, Value, VectorSample, VectorValue};
+pub use value::{MatrixValue, SampleValue, SeriesView, Steps, Value, VectorSample, VectorValue};

@@ -97,6 +97,14 @@ impl MatrixValue {
         self.len() == 0
     }
 
+    /// The times that all samples are at, when they are at the steps of a query.
+    pub fn steps(&self) -> Option<Steps> {
+        match &self.inner {
+            Inner::Steps { grid, .. } => Some(Steps { start_ms: grid.start_ms, step_ms: grid.step_ms, n: grid.n }),
+            Inner::Points(_) => None,
+        }
+    }
+
     /// Series `i`, in order of the labels.
     pub fn get(&self, i: usize) -> SeriesView<'_> {
         match &self.inner {
@@ -115,6 +123,14 @@ impl MatrixValue {
     pub fn iter(&self) -> impl Iterator<Item = SeriesView<'_>> {
         (0..self.len()).map(|i| self.get(i))
     }
+}
+
+/// `start_ms`, `start_ms + step_ms`, ...: `n` of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    pub start_ms: i64,
+    pub step_ms: i64,
+    pub n: usize,
 }
 
 /// One series of a matrix, borrowed.
@@ -142,6 +158,14 @@ impl<'a> SeriesView<'a> {
         match self.samples {
             Samples::Steps { row, .. } => row.hist.len(),
             Samples::Points(p) => p.hist.len(),
+        }
+    }
+
+    /// Number of the step ([`MatrixValue::steps`]) and value, in order of time. Nothing where samples are at times of their own.
+    #[inline]
+    pub fn each_step(&self, each: impl FnMut(usize, f64)) {
+        if let Samples::Steps { row, .. } = self.samples {
+            row.each_float(each);
         }
     }
 

@@ -197,7 +197,7 @@ fn threads_change_no_bit() {
 
 #[test]
 fn a_plan_can_be_looked_at() {
-    let plan = engine(|_| {}).explain("sum by (n) (rate(seat_total[5m])) / scalar(up @ 60)", 0, 60_000, 15_000).expect("a plan");
+    let plan = engine(|_| {}).plan("sum by (n) (rate(seat_total[5m])) / scalar(up @ 60)", 0, 60_000, 15_000).expect("a plan");
     let want = "each /
   aggregate sum by (n)
     window rate
@@ -207,4 +207,23 @@ fn a_plan_can_be_looked_at() {
       select {__name__=\"up\"} at 60000 ms
 ";
     assert_eq!(plan, want);
+}
+
+#[test]
+fn an_explained_query_tells_what_every_operator_took() {
+    let e = engine(|o| (o.threads, o.parallel_from_cells) = (2, 100));
+    let text = "sum by (n) (rate(seat_total[1m])) / scalar(count(seat_total))";
+    let explained = e.explain(&store(40, 40), text, 0, 600_000, 15_000, &QueryOptions::default()).expect("it runs");
+    let shown: Vec<String> = explained.root.to_string().lines().map(|l| l.split("  ").find(|p| !p.is_empty()).unwrap_or("").to_string()).collect();
+    assert_eq!(shown[..4], ["each /", "aggregate sum by (n)", "window rate", "select {__name__=\"seat_total\"} over 1m"], "{}", explained.root);
+    let sum = &explained.root.inputs[0];
+    let (window, select) = (&sum.inputs[0].cost, &sum.inputs[0].inputs[0].cost);
+    assert_eq!((sum.cost.series, window.series, select.series), (40, 40, 40));
+    // 40 samples of each series, in windows from the second step on.
+    assert_eq!(select.samples, 1600);
+    assert!(select.bytes >= 1600 * 16, "{}", explained.root);
+    assert_eq!(window.samples, sum.cost.samples);
+    let all = explained.root.total().time;
+    assert!(all > Duration::ZERO && select.time > Duration::ZERO, "{}", explained.root);
+    assert!(sum.cost.bytes > 0);
 }

@@ -9,6 +9,7 @@
 //! - [`merge`]: several queryables as one.
 
 pub mod append;
+pub mod groups;
 pub mod merge;
 pub mod read;
 
@@ -16,6 +17,7 @@ pub use append::{
     AppendError, AppendOptions, Appendable, Appender, CommitError, CommitStats, Held, HeldValue, HistogramSample, MergeStore, SeriesLookup,
     SeriesRef, Source, Wait,
 };
+pub use groups::{Grouping, Groups};
 pub use merge::MergeQueryable;
 pub use read::{
     ChunkEncoding, EncodedChunk, ExemplarQueryable, ExemplarSeries, LabelHints, MemorySelection, Querier, Queryable, ReadError, SelectHints,

@@ -1,5 +1,6 @@
 //! Reading: select series, then decode each in bulk.
 
+use crate::groups::{Grouping, Groups};
 use model::{Exemplar, FloatHistogram, Labels, Matcher};
 use std::fmt;
 use std::sync::Arc;
@@ -58,6 +59,27 @@ pub trait Selection: Send + Sync {
 
     /// Labels of series `i`. May build them: ask once.
     fn labels(&self, i: usize) -> Labels;
+
+    /// Labels of the series with these numbers, in the order given, without those that `leave_out` names.
+    fn labels_of(&self, numbers: &mut dyn Iterator<Item = usize>, leave_out: &[&str], each: &mut dyn FnMut(Labels)) {
+        for i in numbers {
+            let labels = self.labels(i);
+            each(if leave_out.is_empty() { labels } else { labels.without(leave_out) });
+        }
+    }
+
+    /// Brings the series with these numbers together by the labels that `names` lists (with `keep`), or by all but those. What knows its labels
+    /// by number need not build any but those of the groups.
+    fn groups(&self, numbers: &mut dyn Iterator<Item = usize>, names: &[&str], keep: bool) -> Groups {
+        let mut grouping = Grouping::new(names, keep);
+        numbers.for_each(|i| grouping.add(self.labels(i).as_ref()));
+        grouping.groups
+    }
+
+    /// False when surely no series has a label of this name.
+    fn may_have(&self, _name: &str) -> bool {
+        true
+    }
 
     /// Decodes the samples of series `i` with `start_ms <= t <= end_ms`, appending them to `out` in rising order of time, each time once, deleted
     /// ones left out, staleness markers included. Does not clear `out`.

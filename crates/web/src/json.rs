@@ -3,19 +3,23 @@
 //! Numbers of samples are strings, times are seconds with up to three digits: the shapes of Prometheus' API.
 
 use model::histogram::FloatHistogram;
-use model::number::{write_api, write_f};
+use model::number::{push_api, push_f};
 use model::{Labels, LabelsRef};
 
 /// Bytes of JSON under construction.
 #[derive(Debug, Default)]
 pub struct Json {
     out: Vec<u8>,
-    text: String,
 }
 
 impl Json {
     pub fn with_capacity(bytes: usize) -> Self {
-        Json { out: Vec::with_capacity(bytes), text: String::new() }
+        Json { out: Vec::with_capacity(bytes) }
+    }
+
+    /// Goes on behind bytes that are there already.
+    pub fn after(out: Vec<u8>) -> Self {
+        Json { out }
     }
 
     pub fn into_bytes(self) -> Vec<u8> {
@@ -51,6 +55,12 @@ impl Json {
 
     pub fn string(&mut self, s: &str) -> &mut Self {
         self.out.push(b'"');
+        // Hardly any text has something to escape.
+        if !s.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\') {
+            self.out.extend_from_slice(s.as_bytes());
+            self.out.push(b'"');
+            return self;
+        }
         let mut from = 0;
         for (i, b) in s.bytes().enumerate() {
             let escape: &[u8] = match b {
@@ -111,22 +121,18 @@ impl Json {
     }
 
     /// A sample's value: a string.
+    #[inline]
     pub fn value(&mut self, v: f64) -> &mut Self {
-        self.text.clear();
-        write_api(&mut self.text, v);
-        self.quoted_text()
+        self.out.push(b'"');
+        push_api(&mut self.out, v);
+        self.out.push(b'"');
+        self
     }
 
     /// A scalar's value, which is written without an exponent.
     pub fn scalar(&mut self, v: f64) -> &mut Self {
-        self.text.clear();
-        write_f(&mut self.text, v);
-        self.quoted_text()
-    }
-
-    fn quoted_text(&mut self) -> &mut Self {
         self.out.push(b'"');
-        self.out.extend_from_slice(self.text.as_bytes());
+        push_f(&mut self.out, v);
         self.out.push(b'"');
         self
     }
@@ -134,9 +140,7 @@ impl Json {
     /// A plain JSON number; what JSON has no number for becomes null.
     pub fn number(&mut self, v: f64) -> &mut Self {
         if v.is_finite() {
-            self.text.clear();
-            write_f(&mut self.text, v);
-            self.out.extend_from_slice(self.text.as_bytes());
+            push_f(&mut self.out, v);
             self
         } else {
             self.raw("null")
@@ -153,6 +157,23 @@ impl Json {
         self.out.push(b'[');
         self.time(t_ms).raw(",").value(v);
         self.out.push(b']');
+        self
+    }
+
+    /// The same with a time that is written already: see [`Stamps`].
+    #[inline]
+    pub fn stamped(&mut self, stamp: &[u8], v: f64) -> &mut Self {
+        self.out.extend_from_slice(stamp);
+        push_api(&mut self.out, v);
+        self.out.extend_from_slice(b"\"],");
+        self
+    }
+
+    /// Takes the comma back that [`Json::stamped`] leaves behind the last point.
+    pub fn no_comma(&mut self) -> &mut Self {
+        if self.out.last() == Some(&b',') {
+            self.out.pop();
+        }
         self
     }
 
@@ -197,6 +218,31 @@ impl Json {
     }
 }
 
+/// The times of evenly spaced points as they stand in front of their values, written once for all series: `[1435781451.781,"`.
+#[derive(Debug)]
+pub struct Stamps {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl Stamps {
+    pub fn new(start_ms: i64, step_ms: i64, n: usize) -> Self {
+        let mut j = Json::with_capacity(n * 20);
+        let mut ends = Vec::with_capacity(n + 1);
+        ends.push(0);
+        for k in 0..n as i64 {
+            j.raw("[").time(start_ms + k * step_ms).raw(",\"");
+            ends.push(j.len() as u32);
+        }
+        Stamps { bytes: j.into_bytes(), ends }
+    }
+
+    #[inline]
+    pub fn get(&self, k: usize) -> &[u8] {
+        &self.bytes[self.ends[k] as usize..self.ends[k + 1] as usize]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +254,10 @@ mod tests {
         j.point(1_435_781_451_781, 1.0).raw(" ").point(1_435_781_451_005, f64::NAN).raw(" ").point(-1500, f64::INFINITY);
         j.raw(" ").labels(Labels::from_pairs([("class", "6\"반\n\u{1}")]).as_ref());
         let got = String::from_utf8(j.into_bytes()).expect("utf-8");
+        let stamps = Stamps::new(1_435_781_451_781, 15_000, 2);
+        let mut j = Json::default();
+        j.stamped(stamps.get(0), 1.0).stamped(stamps.get(1), f64::NAN).no_comma();
+        assert_eq!(String::from_utf8(j.into_bytes()).expect("utf-8"), r#"[1435781451.781,"1"],[1435781466.781,"NaN"]"#);
         assert_eq!(
             got,
             r#""4e+21" "-1e-07" "0.000001" "0.0000001" [1435781451.781,"1"] [1435781451.005,"NaN"] [-1.500,"+Inf"] {"class":"6\"반\n\u0001"}"#

@@ -12,6 +12,7 @@ mod bad_input;
 mod cut;
 mod federate;
 mod grafana;
+mod limits;
 mod mixed;
 mod pair;
 mod push_up;

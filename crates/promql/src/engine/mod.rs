@@ -1,14 +1,18 @@
 //! Runs queries: takes turns, sets limits, plans, evaluates, and tells how it went.
 
 mod error;
+mod explained;
 mod gate;
 mod stats;
 
+pub use crate::exec::profile::Cost;
 pub use error::{ErrorKind, QueryError};
+pub use explained::{Explained, Operator};
 pub use stats::{QueryStats, SampleStats, Timings};
 
 use crate::annotations::Annotations;
 use crate::exec::limits::{Budget, TotalBytes};
+use crate::exec::profile::Profile;
 use crate::exec::rows::Grid;
 use crate::exec::{self, Switches};
 use crate::metrics::EngineMetrics;
@@ -16,12 +20,13 @@ use crate::parse::{self, Expr, ParseOptions, ValueType};
 use crate::plan;
 use crate::value::Value;
 use gate::Gate;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use stdx::clock::SharedClock;
 use stdx::metrics::Registry;
+use stdx::shutdown::Shutdown;
 use storage::Queryable;
 
 /// Steps of one query; beyond it nobody could hold the answer. The API refuses far fewer already.
@@ -115,20 +120,35 @@ pub struct QueryLogEntry<'a> {
 }
 
 /// Says "stop" to a running query, from any thread; heard within one batch.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+#[derive(Clone, Default)]
+pub struct Cancel {
+    said: Arc<AtomicBool>,
+    /// Says it too when it is requested.
+    signal: Option<Shutdown>,
+}
 
 impl Cancel {
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// Stops also when the signal is given: when a client has gone away.
+    pub fn on(signal: Shutdown) -> Self {
+        Cancel { signal: Some(signal), ..Cancel::default() }
+    }
+
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.said.store(true, Ordering::Relaxed);
     }
 
     pub fn is_canceled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.said.load(Ordering::Relaxed) || self.signal.as_ref().is_some_and(Shutdown::is_requested)
+    }
+}
+
+impl std::fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cancel({})", self.is_canceled())
     }
 }
 
@@ -142,6 +162,8 @@ pub struct QueryOptions {
     pub cancel: Option<Cancel>,
     /// Who asked, for the query log: names and values.
     pub origin: Vec<(String, String)>,
+    /// Where the operators and their costs go to, if they are wanted; see [`Engine::explain`].
+    pub explained: Option<Arc<Mutex<Option<Operator>>>>,
 }
 
 /// An answer.
@@ -237,11 +259,33 @@ impl Engine {
         self.run_parsed(storage, query, Some(expr), Times { start_ms: t_ms, end_ms: t_ms, step_ms: 0 }, options)
     }
 
+    /// Runs a query and tells where its time went; the answer is thrown away. `step_ms` 0 for an instant query, at `end_ms`.
+    pub fn explain(
+        &self,
+        storage: &dyn Queryable,
+        query: &str,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+        options: &QueryOptions,
+    ) -> Result<Explained, QueryError> {
+        let explained = Arc::new(Mutex::new(None));
+        let options = QueryOptions { explained: Some(Arc::clone(&explained)), ..options.clone() };
+        let result = match step_ms {
+            0 => self.instant(storage, query, end_ms, &options)?,
+            _ => self.range(storage, query, start_ms, end_ms, step_ms, &options)?,
+        };
+        let root = explained.lock().take().unwrap_or_default();
+        Ok(Explained { root, stats: result.stats, warnings: result.warnings, infos: result.infos })
+    }
+
     /// What would be done for a query, one operator a line, those inside indented. `step_ms` 0 for an instant query. Nothing is read.
-    pub fn explain(&self, query: &str, start_ms: i64, end_ms: i64, step_ms: i64) -> Result<String, QueryError> {
+    pub fn plan(&self, query: &str, start_ms: i64, end_ms: i64, step_ms: i64) -> Result<String, QueryError> {
         let expr = parse::parse_expr(query, &self.options.parse).map_err(|e| QueryError::bad_data(e.to_string()))?;
         let default_step_ms = self.default_step_ms.load(Ordering::Relaxed);
-        exec::on_deep_stack(&expr, || plan::build(&expr, &plan::Context { query, start_ms, end_ms, step_ms, default_step_ms }).map(|p| p.to_string()))
+        exec::on_deep_stack(&expr, || {
+            plan::build(&expr, &plan::Context { query, start_ms, end_ms, step_ms, default_step_ms }).map(|p| plan::describe(&p).to_string())
+        })
     }
 
     fn run(&self, storage: &dyn Queryable, query: &str, times: Times, options: &QueryOptions) -> Result<QueryResult, QueryError> {
@@ -355,12 +399,23 @@ impl Engine {
         };
         let mut annotations = Annotations::default();
         let per_step = self.options.per_step_stats && options.per_step_stats;
-        let query_run = exec::Run { storage, budget: &budget, switches, grid, instant: times.step_ms == 0, per_step };
         stats.timings.query_preparation = clock.monotonic().saturating_sub(prepare);
         let evaluation = clock.monotonic();
         let outcome = exec::on_deep_stack(expr, || {
             let plan = plan::build(expr, &context)?;
-            exec::run(&query_run, &plan, clock, &mut annotations, stats)
+            let described = options.explained.as_ref().map(|_| plan::describe(&plan));
+            let profile = described.as_ref().map(|d| {
+                let mut places = Vec::new();
+                d.places(&mut places);
+                Profile::new(places.into_iter(), Arc::clone(clock))
+            });
+            let instant = times.step_ms == 0;
+            let query_run = exec::Run { storage, budget: &budget, switches, grid, instant, per_step, profile: profile.as_ref() };
+            let value = exec::run(&query_run, &plan, clock, &mut annotations, stats);
+            if let (Some(out), Some(d), Some(p)) = (&options.explained, described, &profile) {
+                *out.lock() = Some(Operator::new(d, p));
+            }
+            value
         });
         stats.timings.inner_eval = clock.monotonic().saturating_sub(evaluation).saturating_sub(stats.timings.result_sort);
         stats.timings.eval_total = clock.monotonic().saturating_sub(prepare);

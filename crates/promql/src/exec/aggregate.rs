@@ -4,6 +4,7 @@ use super::limits::Charge;
 use super::quantile::{extent, quantile};
 use super::range::HistMean;
 use super::rows::{Grid, Matrix, Meta, Row, bits};
+use super::series::Series;
 use super::stream::Stream;
 use super::{Exec, Scalar, names, scalar, topk, vector};
 use crate::annotations::{Annotations, HistOp, Note};
@@ -27,37 +28,17 @@ pub struct Groups {
 }
 
 impl Groups {
-    pub fn new(stream: &Stream<'_>, a: &Aggregate) -> Groups {
-        let mut groups = Groups { of: Vec::with_capacity(stream.len()), metas: Vec::new() };
-        if !a.without && a.grouping.is_empty() {
-            groups.of.resize(stream.len(), 0);
-            if stream.len() > 0 {
-                let drop_name = stream.items.iter().any(|i| i.meta.drop_name);
-                groups.metas.push(Meta { labels: Labels::empty(), drop_name });
-            }
-            return groups;
-        }
-        let mut key_names = a.grouping.clone();
+    pub fn new(series: &Series, a: &Aggregate) -> Groups {
+        let mut by = a.grouping.clone();
         if a.without {
-            key_names.push(METRIC_NAME.to_string());
+            by.push(METRIC_NAME.to_string());
         }
-        let mut numbers: HashMap<Box<[u8]>, u32, foldhash::fast::RandomState> = HashMap::default();
-        let mut key = Vec::new();
-        for item in &stream.items {
-            names::key_of(&item.meta.labels, &key_names, !a.without, &mut key);
-            let g = match numbers.get(key.as_slice()) {
-                Some(g) => *g,
-                None => {
-                    let g = groups.metas.len() as u32;
-                    numbers.insert(key.as_slice().into(), g);
-                    groups.metas.push(Meta { labels: names::group_labels(&item.meta.labels, &a.grouping, a.without), drop_name: false });
-                    g
-                }
-            };
-            groups.metas[g as usize].drop_name |= item.meta.drop_name;
-            groups.of.push(g);
+        let groups = series.groups(&by, !a.without);
+        let mut metas: Vec<Meta> = groups.labels.into_iter().map(|labels| Meta { labels, drop_name: false }).collect();
+        for (i, g) in groups.of.iter().enumerate() {
+            metas[*g as usize].drop_name |= series.drops_name(i);
         }
-        groups
+        Groups { of: groups.of, metas }
     }
 }
 
@@ -70,11 +51,8 @@ pub fn evaluate<'p>(ex: &Exec<'_>, a: &'p Aggregate, grid: Grid) -> Result<Strea
         Some(p) => scalar(ex, p, grid)?,
         None => Scalar::Same(0.0),
     };
-    let mut stream = vector(ex, &a.input, grid)?;
-    if matches!(a.op, Topk | Bottomk | Limitk | LimitRatio) || a.grouping.iter().any(|n| n == METRIC_NAME) {
-        stream.take_names_off();
-    }
-    let groups = Groups::new(&stream, a);
+    let stream = vector(ex, &a.input, grid)?;
+    let groups = Groups::new(&stream.series, a);
     match a.op {
         Topk | Bottomk | Limitk | LimitRatio => topk::evaluate(ex, a, &param, stream, &groups, grid),
         Quantile => quantiles(ex, a, &param, stream, groups, grid),
@@ -121,12 +99,11 @@ enum HistSum {
 const SIDE_BY_SIDE: usize = 1 << 20;
 
 fn fold<'p>(ex: &Exec<'_>, a: &Aggregate, stream: Stream<'p>, groups: Groups, grid: Grid) -> Result<Stream<'p>, QueryError> {
-    let nameless = stream.has_pending_names();
-    let name_of = |i: usize| if nameless { "" } else { stream.items[i].meta.labels.metric_name() };
+    let name_of = |i: usize| stream.series.meta(i).labels.metric_name().to_string();
     if grid.n == 1 || groups.metas.len() * grid.n <= SIDE_BY_SIDE {
         let mut f = Fold::new(ex, a, groups.metas.len(), grid)?;
         stream.for_each(ex, &mut |i, row| {
-            f.take(groups.of[i], row, name_of(i));
+            f.take(groups.of[i], row, &|| name_of(i));
             Ok(())
         })?;
         let matrix = f.finish(ex, groups.metas, grid)?;
@@ -143,7 +120,7 @@ fn fold<'p>(ex: &Exec<'_>, a: &Aggregate, stream: Stream<'p>, groups: Groups, gr
             folds[g] = Some(Box::new(Fold::new(ex, a, 1, grid)?));
         }
         if let Some(f) = &mut folds[g] {
-            f.take(0, row, name_of(i));
+            f.take(0, row, &|| name_of(i));
         }
         left[g] -= 1;
         if left[g] > 0 {
@@ -175,7 +152,7 @@ impl Fold {
             n: grid.n,
             words,
             // Minus zero is what leaves any first summand as it is.
-            a: if a.op == Sum { vec![-0.0; cells] } else { column(true) },
+            a: if matches!(a.op, Sum | Avg) { vec![-0.0; cells] } else { column(true) },
             b: column(columns > 1),
             count: column(columns > 2),
             valid: vec![0; groups * words],
@@ -187,7 +164,7 @@ impl Fold {
         })
     }
 
-    fn take(&mut self, g: u32, row: &Row, name: &str) {
+    fn take(&mut self, g: u32, row: &Row, name: &dyn Fn() -> String) {
         use AggregateOp::*;
         let (at, word) = (g as usize * self.n, g as usize * self.words);
         if bits::any(&row.valid) {
@@ -201,7 +178,7 @@ impl Fold {
                 }
                 Min => extreme(&mut self.a[cells], valid, row, |now, v| now > v),
                 Max => extreme(&mut self.a[cells], valid, row, |now, v| now < v),
-                Count => bits::ones(&row.valid).for_each(|k| self.a[at + k] += 1.0),
+                Count => count(&mut self.a[cells], row),
                 Group => bits::ones(&row.valid).for_each(|k| self.a[at + k] = 1.0),
                 _ => squares(&mut self.a[cells.clone()], &mut self.b[cells.clone()], &mut self.count[cells], row),
             }
@@ -220,7 +197,7 @@ impl Fold {
         }
     }
 
-    fn take_hist(&mut self, g: u32, k: usize, h: &Arc<FloatHistogram>, name: &str) {
+    fn take_hist(&mut self, g: u32, k: usize, h: &Arc<FloatHistogram>, name: &dyn Fn() -> String) {
         let float_came_first = bits::get(&self.valid[g as usize * self.words..], k);
         let new = || {
             let sum = if float_came_first {
@@ -257,7 +234,7 @@ impl Fold {
         match merged {
             Err(_) => {
                 fold.incompatible = true;
-                self.notes.add(Note::MixedExponentialCustom, name, self.span);
+                self.notes.add(Note::MixedExponentialCustom, &name(), self.span);
             }
             Ok(true) => self.notes.add(Note::BoundsReconciled(HistOp::Aggregation), "", self.span),
             Ok(false) => {}
@@ -267,14 +244,12 @@ impl Fold {
     fn finish(mut self, ex: &Exec<'_>, metas: Vec<Meta>, grid: Grid) -> Result<Matrix, QueryError> {
         use AggregateOp::*;
         match self.op {
-            Sum => self.a.iter_mut().zip(&self.b).for_each(|(a, c)| *a += c),
+            Sum => self.a.iter_mut().zip(&self.b).for_each(|(a, c)| *a = kahan::total(*a, *c)),
             Avg => {
                 for g in 0..metas.len() {
                     for k in bits::ones(&self.valid[g * self.words..(g + 1) * self.words]) {
                         let i = g * self.n + k;
-                        let n = self.count[i];
-                        self.a[i] =
-                            if bits::get(&self.incremental[g * self.words..], k) { self.a[i] + self.b[i] } else { self.a[i] / n + self.b[i] / n };
+                        self.a[i] = mean(self.a[i], self.b[i], self.count[i], bits::get(&self.incremental[g * self.words..], k));
                     }
                 }
             }
@@ -314,60 +289,89 @@ impl Fold {
     }
 }
 
-/// One compensated addition without branches, so that several go at once.
-#[inline(always)]
-fn add(v: f64, sum: &mut f64, c: &mut f64) {
-    let t = *sum + v;
-    let (big, small) = if sum.abs() >= v.abs() { (*sum, v) } else { (v, *sum) };
-    let next = *c + ((big - t) + small);
-    *c = if t.is_infinite() { 0.0 } else { next };
-    *sum = t;
-}
-
 fn sum(sums: &mut [f64], c: &mut [f64], row: &Row) {
     for (w, word) in row.valid.iter().enumerate() {
         let from = w * 64;
         if *word == u64::MAX {
             let cells = sums[from..from + 64].iter_mut().zip(&mut c[from..from + 64]).zip(&row.v[from..from + 64]);
-            cells.for_each(|((s, c), v)| add(*v, s, c));
+            cells.for_each(|((s, c), v)| kahan::add_lane(*v, s, c));
         } else {
             for k in bits::ones(std::slice::from_ref(word)) {
-                add(row.v[from + k], &mut sums[from + k], &mut c[from + k]);
+                kahan::add_lane(row.v[from + k], &mut sums[from + k], &mut c[from + k]);
             }
+        }
+    }
+}
+
+fn count(counts: &mut [f64], row: &Row) {
+    for (w, word) in row.valid.iter().enumerate() {
+        let from = w * 64;
+        if *word == u64::MAX {
+            counts[from..from + 64].iter_mut().for_each(|n| *n += 1.0);
+        } else {
+            bits::ones(std::slice::from_ref(word)).for_each(|k| counts[from + k] += 1.0);
         }
     }
 }
 
 /// Sums until a sum would overflow, from there on keeps the mean.
 fn avg(sums: &mut [f64], c: &mut [f64], count: &mut [f64], incremental: &mut [u64], row: &Row) {
-    for k in bits::ones(&row.valid) {
-        let v = row.v[k];
-        count[k] += 1.0;
-        let n = count[k];
-        if n == 1.0 {
-            (sums[k], c[k]) = (v, 0.0);
-            continue;
+    for (w, word) in row.valid.iter().enumerate() {
+        let from = w * 64;
+        let overflows = |s: &[f64]| s.iter().zip(&row.v[from..from + 64]).fold(false, |any, (s, v)| any | (s + v).is_infinite());
+        if *word == u64::MAX && incremental[w] == 0 && !overflows(&sums[from..from + 64]) {
+            let cells = sums[from..from + 64].iter_mut().zip(&mut c[from..from + 64]).zip(&row.v[from..from + 64]);
+            cells.for_each(|((s, c), v)| kahan::add_lane(*v, s, c));
+            count[from..from + 64].iter_mut().for_each(|n| *n += 1.0);
+        } else {
+            bits::ones(std::slice::from_ref(word)).for_each(|k| avg_one(sums, c, count, incremental, from + k, row.v[from + k]));
         }
-        if !bits::get(incremental, k) {
-            let (s, lost) = kahan::add(v, sums[k], c[k]);
-            if !s.is_infinite() {
-                (sums[k], c[k]) = (s, lost);
-                continue;
-            }
-            bits::set(incremental, k);
-            sums[k] /= n - 1.0;
-            c[k] /= n - 1.0;
+    }
+}
+
+fn avg_one(sums: &mut [f64], c: &mut [f64], count: &mut [f64], incremental: &mut [u64], k: usize, v: f64) {
+    count[k] += 1.0;
+    let n = count[k];
+    if n == 1.0 {
+        (sums[k], c[k]) = (v, 0.0);
+        return;
+    }
+    if !bits::get(incremental, k) {
+        let (s, lost) = kahan::add(v, sums[k], c[k]);
+        if !s.is_infinite() {
+            (sums[k], c[k]) = (s, lost);
+            return;
         }
-        let q = (n - 1.0) / n;
-        (sums[k], c[k]) = kahan::add(v / n, q * sums[k], q * c[k]);
+        bits::set(incremental, k);
+        sums[k] /= n - 1.0;
+        c[k] /= n - 1.0;
+    }
+    let q = (n - 1.0) / n;
+    (sums[k], c[k]) = kahan::add(v / n, q * sums[k], q * c[k]);
+}
+
+/// What an average comes to. Of the compensation nothing is left where the sum reached the largest float.
+fn mean(sum: f64, c: f64, n: f64, incremental: bool) -> f64 {
+    match (incremental, c.is_nan()) {
+        (true, _) => sum + c,
+        (false, true) => sum / n,
+        (false, false) => sum / n + c / n,
     }
 }
 
 fn extreme(best: &mut [f64], valid: &[u64], row: &Row, worse: impl Fn(f64, f64) -> bool) {
-    for k in bits::ones(&row.valid) {
-        let v = row.v[k];
-        if !bits::get(valid, k) || worse(best[k], v) || best[k].is_nan() {
-            best[k] = v;
+    for (w, word) in row.valid.iter().enumerate() {
+        let from = w * 64;
+        if *word == u64::MAX && valid[w] == u64::MAX {
+            let cells = best[from..from + 64].iter_mut().zip(&row.v[from..from + 64]);
+            cells.for_each(|(best, v)| *best = if worse(*best, *v) | best.is_nan() { *v } else { *best });
+        } else {
+            for k in bits::ones(std::slice::from_ref(word)).map(|b| from + b) {
+                let v = row.v[k];
+                if !bits::get(valid, k) || worse(best[k], v) || best[k].is_nan() {
+                    best[k] = v;
+                }
+            }
         }
     }
 }
@@ -402,7 +406,7 @@ fn quantiles<'p>(ex: &Exec<'_>, a: &Aggregate, q: &Scalar, stream: Stream<'p>, g
     }
     let mut members: Vec<Vec<u32>> = vec![Vec::new(); groups.metas.len()];
     groups.of.iter().enumerate().for_each(|(i, g)| members[*g as usize].push(i as u32));
-    let matrix = stream.collect(ex)?;
+    let (matrix, _) = stream.rows(ex)?;
     let mut charge = ex.budget.charge();
     let mut out = Matrix::new(grid);
     let mut row = Row::new(grid);
@@ -410,9 +414,9 @@ fn quantiles<'p>(ex: &Exec<'_>, a: &Aggregate, q: &Scalar, stream: Stream<'p>, g
     const RUN: usize = 64;
     let mut values: Vec<Vec<f64>> = vec![Vec::new(); RUN];
     for (meta, members) in groups.metas.into_iter().zip(members) {
-        ex.budget.check()?;
         row.reset(grid);
         for w in 0..grid.words() {
+            ex.budget.check()?;
             for i in &members {
                 let r = matrix.row(*i as usize);
                 for b in bits::ones(&[r.word(w)]) {
@@ -445,16 +449,13 @@ fn count_values<'p>(ex: &Exec<'_>, a: &Aggregate, label: &str, grid: Grid) -> Re
         grouping.push(label.to_string());
     }
     let mut stream = vector(ex, &a.input, grid)?;
-    stream.take_names_off();
+    let labels: Vec<Labels> = stream.series.named().iter().map(|m| m.labels.clone()).collect();
     let mut place: HashMap<Labels, usize, foldhash::fast::RandomState> = HashMap::default();
     let mut rows: Vec<(Labels, Row)> = Vec::new();
     let mut charge = ex.budget.charge();
     stream.for_each(ex, &mut |i, row| {
-        let base = &stream.items[i].meta.labels;
         let mut group_of = |text: &str| -> Result<usize, QueryError> {
-            let mut b = base.builder();
-            b.set(label, text);
-            let labels = names::group_labels(&b.build(), &grouping, a.without);
+            let labels = names::group_labels(&labels[i].with(label, text), &grouping, a.without);
             if let Some(at) = place.get(&labels) {
                 return Ok(*at);
             }

@@ -200,7 +200,7 @@ pub fn evaluate<'p>(ex: &Exec<'_>, b: &'p Binary, grid: Grid) -> Result<Evaluate
                 right = super::scalar(ex, number, grid)?;
             }
             let Evaluated::Vector(stream) = left else { return Err(QueryError::bad_data("expected an instant vector")) };
-            let stream = stream.map(Map::Scalar { op: b.op, number: right, scalar_left, return_bool: b.return_bool, span: b.span });
+            let stream = stream.map(ex, Map::Scalar { op: b.op, number: right, scalar_left, return_bool: b.return_bool, span: b.span });
             if changes_metric(b.op) || b.return_bool { stream.without_names(ex, Duplicates::Merge) } else { Ok(stream) }.map(Evaluated::Vector)
         }
     }

@@ -47,14 +47,27 @@ impl Join<'_> {
         let m = self.matching;
         let listed = |n: &str| m.labels.iter().any(|x| x == n);
         let base = many.filtered(|n| !(drop_name && names::is_schema_label(n)) && (m.card != Cardinality::OneToOne || listed(n) == m.on));
-        if m.include.is_empty() {
-            return base;
+        m.include.iter().fold(base, |labels, name| labels.with(name, one.value(name)))
+    }
+
+    /// Names of the results of the usual case: series `i` of the many side and its partner.
+    fn metas(&self, signatures: &Signatures, many_sig: &[u32], row_of: &[u32], many: &mut Stream<'_>, one: &mut Stream<'_>) -> Vec<Meta> {
+        let drop_name = self.return_bool;
+        let m = self.matching;
+        if m.card == Cardinality::OneToOne && m.include.is_empty() && (self.drop_name_now || changes_metric(self.op)) {
+            // The labels that were matched by are all that is left.
+            let labels: Vec<Labels> = signatures.labels.iter().map(names::without_schema).collect();
+            return many_sig.iter().map(|s| Meta { labels: labels[*s as usize].clone(), drop_name }).collect();
         }
-        let mut b = base.builder();
-        for name in &m.include {
-            b.set(name, one.value(name));
-        }
-        b.build()
+        let nothing = Labels::empty();
+        let partners: &[Meta] = if m.include.is_empty() { &[] } else { one.series.named() };
+        let named = many.series.named().iter().zip(many_sig);
+        named
+            .map(|(meta, s)| {
+                let partner = partners.get(row_of[*s as usize] as usize).map_or(&nothing, |p| &p.labels);
+                Meta { labels: self.labels(&meta.labels, partner), drop_name }
+            })
+            .collect()
     }
 }
 
@@ -137,7 +150,7 @@ pub fn evaluate<'p>(ex: &Exec<'_>, b: &'p Binary, grid: Grid) -> Result<Stream<'
     let drop_name_now = b.return_bool && !ex.switches.delayed_names;
     let join = Join { op: b.op, swapped, return_bool: b.return_bool, span: b.span, matching, drop_name_now };
     let mut signatures = Signatures::new(matching);
-    let (mut many_sig, mut one_sig) = (signatures.of(&mut many), signatures.of(&mut one));
+    let (mut many_sig, mut one_sig) = (signatures.of(&many), signatures.of(&one));
     let count = signatures.len();
     let filled = matching.fill_left.is_some() || matching.fill_right.is_some();
     let repeated = |signature: &[u32]| {
@@ -159,26 +172,17 @@ pub fn evaluate<'p>(ex: &Exec<'_>, b: &'p Binary, grid: Grid) -> Result<Stream<'
     retain(&mut one, &mut one_sig, |s| in_many[s as usize]);
     let mut row_of = vec![u32::MAX; count];
     one_sig.iter().enumerate().for_each(|(row, s)| row_of[*s as usize] = row as u32);
-    let metas: Vec<Meta> = many
-        .items
-        .iter()
-        .zip(&many_sig)
-        .map(|(item, s)| {
-            let partner = &one.items[row_of[*s as usize] as usize].meta.labels;
-            Meta { labels: join.labels(&item.meta.labels, partner), drop_name: b.return_bool }
-        })
-        .collect();
+    let metas = join.metas(&signatures, &many_sig, &row_of, &mut many, &mut one);
     if !names::all_different(metas.iter().map(|m| &m.labels)) {
         return step_by_step(ex, &join, grid, many.collect(ex)?, &many_sig, one.collect(ex)?, &one_sig, count);
     }
-    let sources = many.items.iter().map(|i| i.src as usize + 1).max().unwrap_or(0);
-    let mut partner = vec![0; sources];
-    for (item, s) in many.items.iter().zip(&many_sig) {
-        partner[item.src as usize] = row_of[*s as usize];
+    let mut partner = vec![0; many.series.sources()];
+    for (i, s) in many_sig.iter().enumerate() {
+        partner[many.series.src(i)] = row_of[*s as usize];
     }
-    many.items.iter_mut().zip(metas).for_each(|(item, meta)| item.meta = meta);
-    let one = one.collect(ex)?;
-    Ok(many.map(Map::Join(Box::new(ManySide { one, partner, join }))))
+    many.series.set_metas(metas);
+    let (one, _) = one.rows(ex)?;
+    Ok(many.map(ex, Map::Join(Box::new(ManySide { one, partner, join }))))
 }
 
 /// Results under construction, by labels.

@@ -8,9 +8,7 @@ use model::name::METRIC_NAME;
 use model::regex::Regex;
 
 fn set(meta: &mut Meta, dst: &str, value: &str) {
-    let mut b = meta.labels.builder();
-    b.set(dst, value);
-    meta.labels = b.build();
+    meta.labels = meta.labels.with(dst, value);
     // A name that was just given is not dropped.
     if dst == METRIC_NAME {
         meta.drop_name = false;

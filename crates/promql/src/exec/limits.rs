@@ -64,6 +64,32 @@ impl Budget {
         if now > self.max_samples { Err(too_many_samples()) } else { Ok(()) }
     }
 
+    /// Would so many more bytes be too many? Asked before they are taken.
+    pub fn peek_bytes(&self, n: u64) -> Result<(), QueryError> {
+        self.check_bytes(self.bytes.load(Ordering::Relaxed) + n, self.total.used.load(Ordering::Relaxed) + n)
+    }
+
+    fn check_bytes(&self, now: u64, all: u64) -> Result<(), QueryError> {
+        if self.max_bytes > 0 && now > self.max_bytes {
+            return Err(QueryError::execution(format!(
+                "query would use more than {} bytes of memory, the limit for one query; it would need at least {now}",
+                self.max_bytes
+            )));
+        }
+        if self.total.limit > 0 && all > self.total.limit {
+            return Err(QueryError::execution(format!(
+                "running queries would use more than {} bytes of memory, the limit for all of them; try again later or ask for less",
+                self.total.limit
+            )));
+        }
+        Ok(())
+    }
+
+    /// For work that is long although it is about one series.
+    pub fn pace(&self) -> Pace<'_> {
+        Pace { budget: self, done: 0 }
+    }
+
     pub fn peak_samples(&self) -> u64 {
         self.peak_samples.load(Ordering::Relaxed)
     }
@@ -98,19 +124,32 @@ impl Charge {
         self.bytes += n;
         let now = self.budget.bytes.fetch_add(n, Ordering::Relaxed) + n;
         let all = self.budget.total.used.fetch_add(n, Ordering::Relaxed) + n;
-        if self.budget.max_bytes > 0 && now > self.budget.max_bytes {
-            return Err(QueryError::execution(format!(
-                "query would use more than {} bytes of memory, the limit for one query; it would need at least {now}",
-                self.budget.max_bytes
-            )));
+        self.budget.check_bytes(now, all)
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// Looks now and then whether to go on.
+pub struct Pace<'a> {
+    budget: &'a Budget,
+    done: u64,
+}
+
+/// Samples looked at between two looks: some milliseconds of work.
+const LOOK_AFTER: u64 = 1 << 21;
+
+impl Pace<'_> {
+    #[inline]
+    pub fn step(&mut self, samples: u64) -> Result<(), QueryError> {
+        self.done += samples;
+        if self.done < LOOK_AFTER {
+            return Ok(());
         }
-        if self.budget.total.limit > 0 && all > self.budget.total.limit {
-            return Err(QueryError::execution(format!(
-                "running queries would use more than {} bytes of memory, the limit for all of them; try again later or ask for less",
-                self.budget.total.limit
-            )));
-        }
-        Ok(())
+        self.done = 0;
+        self.budget.check()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Evaluates plans: operators over streams of rows.
 //!
-//! [`evaluate`] walks the plan once and gives a scalar, a text or a [`stream::Stream`]: series whose labels are known and whose rows are
-//! computed when somebody takes them. What needs one series at a time (functions, scalars, many sides of joins) is done on the row while it
+//! [`evaluate`] walks the plan once and gives a scalar, a text or a [`stream::Stream`]: series whose labels and rows are computed when
+//! somebody takes them. What needs one series at a time (functions, scalars, many sides of joins) is done on the row while it
 //! is hot; what needs them together (aggregations, joins, histograms of classic buckets) takes the stream row by row, in order, from as many
 //! threads as are allowed.
 
@@ -15,10 +15,13 @@ mod labels_fn;
 pub mod limits;
 mod maps;
 mod names;
+pub mod profile;
 mod quantile;
 mod range;
 pub mod rows;
+mod run;
 mod select;
+mod series;
 mod set;
 mod sort;
 mod stream;
@@ -34,6 +37,7 @@ use crate::value::{MatrixValue, SampleValue, Value, VectorSample, VectorValue};
 use limits::Budget;
 use maps::Map;
 use parking_lot::Mutex;
+use profile::{Entered, Node, Profile, place};
 use rows::{Cell, Grid, Matrix, Meta, Row, bits};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,6 +66,8 @@ pub struct Run<'q> {
     pub grid: Grid,
     pub instant: bool,
     pub per_step: bool,
+    /// Of a query that is explained.
+    pub profile: Option<&'q Profile>,
 }
 
 /// Samples looked at, for each step of the query's own grid.
@@ -82,9 +88,20 @@ pub struct Exec<'q> {
     total: AtomicU64,
     read: AtomicU64,
     per_step: Option<Mutex<PerStep>>,
+    profile: Option<&'q Profile>,
 }
 
 impl Exec<'_> {
+    /// From here on, until the guard is dropped, time is that of the operator at this place.
+    fn enter<T>(&self, operator: &T) -> Option<Entered<'_>> {
+        self.profile.map(|p| p.enter(place(operator)))
+    }
+
+    /// The operator that is at work.
+    fn here(&self) -> Node {
+        self.profile.map_or(0, Profile::here)
+    }
+
     fn note(&self, note: Note<'_>, metric: &str, span: crate::parse::Span) {
         self.notes.lock().add(note, metric, span);
     }
@@ -178,6 +195,7 @@ pub fn run(
         total: AtomicU64::new(0),
         read: AtomicU64::new(0),
         per_step: query.per_step.then(|| Mutex::new(PerStep { total: vec![0; steps], read: vec![0; steps] })),
+        profile: query.profile,
     };
     let value = whole(&ex, query, plan, clock, stats);
     *annotations = std::mem::take(&mut *ex.notes.lock());
@@ -259,6 +277,18 @@ fn vector<'p>(ex: &Exec<'_>, plan: &'p Plan, grid: Grid) -> Result<Stream<'p>, Q
 
 fn evaluate<'p>(ex: &Exec<'_>, plan: &'p Plan, grid: Grid) -> Result<Evaluated<'p>, QueryError> {
     ex.budget.check()?;
+    // Scalars and rows are as long as the grid: better to say no before they are made.
+    ex.budget.peek_bytes(grid.n as u64 * 8)?;
+    let Some(profile) = ex.profile else { return operator(ex, plan, grid) };
+    let _at = profile.enter(place(plan));
+    let given = operator(ex, plan, grid)?;
+    if let Evaluated::Vector(stream) = &given {
+        profile.add(profile.here(), stream.given_already());
+    }
+    Ok(given)
+}
+
+fn operator<'p>(ex: &Exec<'_>, plan: &'p Plan, grid: Grid) -> Result<Evaluated<'p>, QueryError> {
     Ok(match plan {
         Plan::Number(v) => Evaluated::Scalar(Scalar::Same(*v)),
         Plan::Text(s) => Evaluated::Text(s.clone()),
@@ -272,7 +302,7 @@ fn evaluate<'p>(ex: &Exec<'_>, plan: &'p Plan, grid: Grid) -> Result<Evaluated<'
         Plan::Negate(inner) => match evaluate(ex, inner, grid)? {
             Evaluated::Scalar(Scalar::Same(v)) => Evaluated::Scalar(Scalar::Same(-v)),
             Evaluated::Scalar(Scalar::Steps(v)) => Evaluated::Scalar(Scalar::Steps(v.into_iter().map(|v| -v).collect())),
-            Evaluated::Vector(s) => Evaluated::Vector(s.map(Map::Negate).without_names(ex, Duplicates::Merge)?),
+            Evaluated::Vector(s) => Evaluated::Vector(s.map(ex, Map::Negate).without_names(ex, Duplicates::Merge)?),
             text @ Evaluated::Text(_) => text,
         },
         Plan::Binary(b) => binop::evaluate(ex, b, grid)?,
@@ -297,7 +327,7 @@ fn function<'p>(
     let vector_at = |i: usize| vector(ex, &args[i], grid);
     let scalar_at = |i: usize| scalar(ex, &args[i], grid);
     // A function that computes new values: one map over rows, and the name goes.
-    let mapped = |stream: Stream<'p>, map: Map<'p>| stream.map(map).without_names(ex, Duplicates::Merge).map(Evaluated::Vector);
+    let mapped = |stream: Stream<'p>, map: Map<'p>| stream.map(ex, map).without_names(ex, Duplicates::Merge).map(Evaluated::Vector);
     match call {
         Call::Math(f) => mapped(vector_at(0)?, Map::Math(*f)),
         Call::Hist(f) => mapped(vector_at(0)?, Map::Hist(*f)),
@@ -339,7 +369,7 @@ fn function<'p>(
                 ex.note(Note::SortInRange, "", span);
             }
             let stream = vector_at(0)?;
-            let stream = if *by == SortBy::Value { stream.map(Map::FloatsOnly) } else { stream };
+            let stream = if *by == SortBy::Value { stream.map(ex, Map::FloatsOnly) } else { stream };
             if grid.n > 1 {
                 return Ok(Evaluated::Vector(stream));
             }

@@ -1,27 +1,18 @@
-//! Taking metric names off, and labels apart and together for groups and joins.
+//! Taking metric names off, and what groups and joins look at.
 
 use hashbrown::HashSet;
 use model::Labels;
 use model::name::METRIC_NAME;
 
 /// Labels that tell what kind of metric a series is; they go when a value no longer is of that metric.
+pub const SCHEMA_LABELS: [&str; 3] = ["__name__", "__type__", "__unit__"];
+
 pub fn is_schema_label(name: &str) -> bool {
-    matches!(name, "__name__" | "__type__" | "__unit__")
+    SCHEMA_LABELS.contains(&name)
 }
 
 pub fn without_schema(labels: &Labels) -> Labels {
-    // Schema labels begin with an underscore; most series have only the first of them.
-    if labels.iter().any(|(n, _)| is_schema_label(n)) { labels.filtered(|n| !is_schema_label(n)) } else { labels.clone() }
-}
-
-/// The labels with these names (sorted), or all but them, encoded as a key.
-pub fn key_of(labels: &Labels, names: &[String], keep: bool, out: &mut Vec<u8>) {
-    out.clear();
-    for (name, pair) in labels.as_ref().encoded_pairs() {
-        if names.iter().any(|x| x.as_bytes() == name) == keep {
-            out.extend_from_slice(pair);
-        }
-    }
+    labels.filtered(|n| !is_schema_label(n))
 }
 
 /// What series are matched by: `on` keeps the named labels, `ignoring` drops them and the metric name.

@@ -210,6 +210,19 @@ impl<'a> RowRef<'a> {
         bits::ones(self.valid).map(move |k| (first + k, self.v[k]))
     }
 
+    /// Calls `each` with steps and floats in order: the quick way where all steps have one.
+    #[inline]
+    pub fn each_float(&self, mut each: impl FnMut(usize, f64)) {
+        for (w, word) in self.valid.iter().enumerate() {
+            let first = (self.from + w) * 64;
+            if *word == u64::MAX {
+                self.v[w * 64..w * 64 + 64].iter().enumerate().for_each(|(b, v)| each(first + b, *v));
+            } else {
+                bits::ones(std::slice::from_ref(word)).for_each(|b| each(first + b, self.v[w * 64 + b]));
+            }
+        }
+    }
+
     /// The first step that it covers, and floats from there on; those that are not valid mean nothing.
     pub fn covered(&self) -> (usize, &'a [f64]) {
         (self.from * 64, self.v)
@@ -299,6 +312,7 @@ struct Slot {
 #[derive(Debug, Default)]
 pub struct Matrix {
     n: usize,
+    /// Empty where nobody needs names; else one for each row.
     metas: Vec<Meta>,
     slots: Vec<Slot>,
     v: Arena<f64>,
@@ -324,7 +338,7 @@ impl Matrix {
     }
 
     pub fn len(&self) -> usize {
-        self.metas.len()
+        self.slots.len()
     }
 
     pub fn meta(&self, i: usize) -> &Meta {
@@ -335,13 +349,23 @@ impl Matrix {
         &self.metas
     }
 
-    pub fn metas_mut(&mut self) -> &mut Vec<Meta> {
-        &mut self.metas
+    /// Takes the names out: rows stay without.
+    pub fn take_metas(&mut self) -> Vec<Meta> {
+        std::mem::take(&mut self.metas)
+    }
+
+    pub fn set_metas(&mut self, metas: Vec<Meta>) {
+        self.metas = metas;
     }
 
     /// Keeps account of the memory as long as the matrix lives.
     pub fn add_charge(&mut self, charge: Charge) {
         self.charges.push(charge);
+    }
+
+    /// Memory that is charged for it.
+    pub fn charged_bytes(&self) -> u64 {
+        self.charges.iter().map(Charge::bytes).sum()
     }
 
     /// Floats of `words` words that begin with word `from`; the last word of all may be cut.
@@ -362,6 +386,12 @@ impl Matrix {
 
     /// Copies a row; returns about how many bytes it took. Steps before its first and behind its last sample take none.
     pub fn push(&mut self, meta: Meta, row: RowRef<'_>) -> u64 {
+        self.metas.push(meta);
+        self.push_row(row) + size_of::<Meta>() as u64
+    }
+
+    /// Copies a row that has no name, or has one already.
+    pub fn push_row(&mut self, row: RowRef<'_>) -> u64 {
         let first = row.valid.iter().position(|w| *w != 0).unwrap_or(row.valid.len());
         let words = row.valid.iter().rposition(|w| *w != 0).map_or(0, |last| last + 1 - first);
         let mut slot = Slot::default();
@@ -371,20 +401,20 @@ impl Matrix {
             slot.v = self.v.push(&row.v[first * 64..first * 64 + cells]);
             slot.valid = self.valid.push(&row.valid[first..first + words]);
         }
-        self.metas.push(meta);
         self.slots.push(slot);
         if !row.hist.is_empty() || !self.hist.is_empty() {
-            self.hist.resize(self.metas.len(), Hists::new());
-            self.hist[self.metas.len() - 1] = row.hist.to_vec();
+            self.hist.resize(self.slots.len(), Hists::new());
+            self.hist[self.slots.len() - 1] = row.hist.to_vec();
         }
-        (words * 65 * 8 + size_of::<Slot>() + size_of::<Meta>() + size_of_val(row.hist)) as u64
+        let hists: usize = row.hist.iter().map(|(_, h)| h.size() + size_of::<(u32, Arc<FloatHistogram>)>()).sum();
+        (words * 65 * 8 + size_of::<Slot>() + hists) as u64
     }
 
     pub fn set_hists(&mut self, i: usize, hists: Hists) {
         if hists.is_empty() {
             return;
         }
-        self.hist.resize(self.metas.len(), Hists::new());
+        self.hist.resize(self.slots.len(), Hists::new());
         self.hist[i] = hists;
     }
 }

@@ -2,13 +2,16 @@
 
 use super::Exec;
 use super::range::smooth;
-use super::rows::{Grid, Row, hist_samples};
-use super::stream::{Scratch, Source, Stream};
+use super::rows::{Grid, Row, bits, hist_samples};
+use super::run::Scratch;
+use super::series::Series;
+use super::stream::{Source, Stream};
 use crate::engine::QueryError;
 use crate::plan::Select;
 use model::histogram::ResetHint;
+use model::name::METRIC_NAME;
 use model::sample::is_stale_nan;
-use model::{FloatHistogram, Labels, Matcher};
+use model::{FloatHistogram, MatchOp, Matcher};
 use std::sync::Arc;
 use storage::{SelectHints, Selection, SeriesData};
 
@@ -44,11 +47,12 @@ fn expanding(e: storage::ReadError) -> QueryError {
     e
 }
 
-pub fn labels_of(selection: &dyn Selection) -> Vec<Labels> {
-    (0..selection.len()).map(|i| selection.labels(i)).collect()
-}
-
 impl Select {
+    /// The metric name that all its series have, when it asks for one.
+    pub fn one_name(&self) -> Option<&str> {
+        self.matchers.iter().find(|m| m.op == MatchOp::Equal && m.name == METRIC_NAME && !m.value.is_empty()).map(|m| m.value.as_str())
+    }
+
     /// The time that is looked at for a step.
     #[inline]
     pub fn reference(&self, grid: Grid, k: usize) -> i64 {
@@ -62,9 +66,9 @@ impl Select {
 }
 
 /// Decodes a series. With `stats_only`, histograms lose their buckets, after they have told whether there was a reset.
-pub fn read(selection: &dyn Selection, i: u32, start_ms: i64, end_ms: i64, stats_only: bool, data: &mut SeriesData) -> Result<(), QueryError> {
+pub fn read(selection: &dyn Selection, i: usize, start_ms: i64, end_ms: i64, stats_only: bool, data: &mut SeriesData) -> Result<(), QueryError> {
     data.clear();
-    selection.read(i as usize, start_ms, end_ms, data)?;
+    selection.read(i, start_ms, end_ms, data)?;
     if stats_only && !data.hist.is_empty() {
         let mut previous: Option<Arc<FloatHistogram>> = None;
         for h in &mut data.hist {
@@ -102,8 +106,8 @@ fn instant_range(ex: &Exec<'_>, select: &Select, grid: Grid) -> (i64, i64) {
 pub fn instant<'p>(ex: &Exec<'_>, select: &Arc<Select>, grid: Grid) -> Result<Stream<'p>, QueryError> {
     let (start_ms, end_ms) = instant_range(ex, select, grid);
     let selection = selection(ex, &select.matchers, &select.hints(ex, start_ms, end_ms, 0, grid))?;
-    let labels = labels_of(selection.as_ref());
-    Ok(Stream::new(grid, labels, Source::Instant(InstantSource { selection, select: Arc::clone(select), start_ms, end_ms })))
+    let series = Series::stored(Arc::clone(&selection), select.one_name().is_some());
+    Ok(Stream::new(grid, series, Source::Instant(InstantSource { selection, select: Arc::clone(select), start_ms, end_ms })).by(ex))
 }
 
 /// Walks over the steps with the newest sample at or before each: its kind and index.
@@ -133,16 +137,16 @@ fn each_step(reference: impl Fn(usize) -> i64, grid: Grid, lookback: i64, data: 
 }
 
 impl InstantSource {
-    pub fn fill(&self, ex: &Exec<'_>, i: u32, grid: Grid, scratch: &mut Scratch, row: &mut Row) -> Result<(), QueryError> {
+    pub fn fill(&self, ex: &Exec<'_>, i: usize, grid: Grid, scratch: &mut Scratch, row: &mut Row) -> Result<(), QueryError> {
         let mut data = std::mem::take(&mut scratch.data);
         let lookback = ex.switches.lookback_ms;
-        read(self.selection.as_ref(), i, self.start_ms, self.end_ms, self.select.stats_only, &mut data)?;
+        scratch.read(ex, &mut data, |d| read(self.selection.as_ref(), i, self.start_ms, self.end_ms, self.select.stats_only, d))?;
         row.reset(grid);
         let own = grid == ex.grid;
         if self.select.smoothed {
-            smooth::instant(&self.select, grid, lookback, &data, &self.selection.labels(i as usize), row, &mut scratch.notes);
+            smooth::instant(&self.select, grid, lookback, &data, &self.selection.labels(i), row, &mut scratch.notes);
         } else if data.hist.is_empty() && self.select.at_ms.is_none() && scratch.per_step.is_none() {
-            let n = floats(&data, grid, self.select.offset_ms, lookback, row);
+            let n = floats(&data, grid, self.select.offset_ms, lookback, &mut scratch.newest, row);
             scratch.count(false, 0, n, n);
         } else {
             each_step(
@@ -170,34 +174,71 @@ impl InstantSource {
             );
         }
         scratch.data = data;
-        ex.budget.peek_samples(row.view().samples())
+        scratch.peek_samples(ex, row.view().samples())
+    }
+}
+
+/// Which sample is the newest at each step, for one column of times. Series of one target are scraped together: what was found for one holds
+/// for the next ones.
+#[derive(Default)]
+pub struct NewestAt {
+    t: Vec<i64>,
+    known: bool,
+    /// Number of the sample, where there is one.
+    index: Vec<u32>,
+    valid: Vec<u64>,
+}
+
+impl NewestAt {
+    fn look(&mut self, t: &[i64], grid: Grid, offset: i64, lookback: i64) {
+        if self.known && self.t == t {
+            return;
+        }
+        self.known = true;
+        self.t.clear();
+        self.t.extend_from_slice(t);
+        self.index.clear();
+        self.valid.clear();
+        self.valid.resize(grid.words(), 0);
+        let mut next = 0;
+        let mut at = grid.start_ms - offset;
+        for k in 0..grid.n {
+            while next < t.len() && t[next] <= at {
+                next += 1;
+            }
+            self.index.push(next.saturating_sub(1) as u32);
+            if next > 0 && t[next - 1] > at - lookback {
+                bits::set(&mut self.valid, k);
+            }
+            at += grid.step_ms;
+        }
     }
 }
 
 /// The common case: floats only, moving steps. Returns how many steps have a sample.
-fn floats(data: &SeriesData, grid: Grid, offset: i64, lookback: i64, row: &mut Row) -> u64 {
-    let (t, v) = (&data.t_ms[..], &data.v[..]);
-    let v = &v[..t.len()];
-    let mut next = 0;
-    let mut count = 0;
-    let mut at = grid.start_ms - offset;
-    for (w, word) in row.valid.iter_mut().enumerate() {
-        let mut present = 0u64;
-        let from = w * 64;
-        for (b, slot) in row.v[from..(from + 64).min(grid.n)].iter_mut().enumerate() {
-            while next < t.len() && t[next] <= at {
-                next += 1;
-            }
-            if next > 0 && t[next - 1] > at - lookback && !is_stale_nan(v[next - 1]) {
-                *slot = v[next - 1];
-                present |= 1 << b;
-            }
-            at += grid.step_ms;
-        }
-        *word = present;
-        count += u64::from(present.count_ones());
+fn floats(data: &SeriesData, grid: Grid, offset: i64, lookback: i64, newest: &mut NewestAt, row: &mut Row) -> u64 {
+    let v = &data.v[..];
+    if v.is_empty() {
+        return 0;
     }
-    count
+    if grid.n == 1 {
+        let at = grid.start_ms - offset;
+        let newest = data.t_ms.partition_point(|t| *t <= at).checked_sub(1);
+        let Some(i) = newest.filter(|i| data.t_ms[*i] > at - lookback && !is_stale_nan(v[*i])) else { return 0 };
+        row.set(0, v[i]);
+        return 1;
+    }
+    newest.look(&data.t_ms, grid, offset, lookback);
+    row.valid.copy_from_slice(&newest.valid);
+    let mut any_stale = false;
+    for (slot, i) in row.v.iter_mut().zip(&newest.index) {
+        *slot = v[*i as usize];
+        any_stale |= is_stale_nan(*slot);
+    }
+    if any_stale {
+        (0..grid.n).filter(|k| is_stale_nan(row.v[*k])).for_each(|k| bits::clear(&mut row.valid, k));
+    }
+    bits::count(&row.valid) as u64
 }
 
 /// `timestamp(selector)` and `start_timestamp(selector)`: not the values but when they were taken.
@@ -209,16 +250,16 @@ pub struct TimestampSource {
 pub fn timestamps<'p>(ex: &Exec<'_>, select: &Arc<Select>, grid: Grid, start_times: bool) -> Result<Stream<'p>, QueryError> {
     let (start_ms, end_ms) = instant_range(ex, select, grid);
     let selection = selection(ex, &select.matchers, &select.hints(ex, start_ms, end_ms, 0, grid))?;
-    let labels = labels_of(selection.as_ref());
+    let series = Series::stored(Arc::clone(&selection), select.one_name().is_some());
     let inner = InstantSource { selection, select: Arc::clone(select), start_ms, end_ms };
-    Ok(Stream::new(grid, labels, Source::Timestamps(TimestampSource { inner, start_times })))
+    Ok(Stream::new(grid, series, Source::Timestamps(TimestampSource { inner, start_times })).by(ex))
 }
 
 impl TimestampSource {
-    pub fn fill(&self, ex: &Exec<'_>, i: u32, grid: Grid, scratch: &mut Scratch, row: &mut Row) -> Result<(), QueryError> {
+    pub fn fill(&self, ex: &Exec<'_>, i: usize, grid: Grid, scratch: &mut Scratch, row: &mut Row) -> Result<(), QueryError> {
         let mut data = std::mem::take(&mut scratch.data);
         let s = &self.inner;
-        read(s.selection.as_ref(), i, s.start_ms, s.end_ms, false, &mut data)?;
+        scratch.read(ex, &mut data, |d| read(s.selection.as_ref(), i, s.start_ms, s.end_ms, false, d))?;
         row.reset(grid);
         let own = grid == ex.grid;
         // With `@`, the reference forgets the offset here: it looks at the pinned time, in what was loaded for the offset.
@@ -235,6 +276,6 @@ impl TimestampSource {
             }
         });
         scratch.data = data;
-        ex.budget.peek_samples(row.view().samples())
+        scratch.peek_samples(ex, row.view().samples())
     }
 }

@@ -2,17 +2,20 @@
 
 use super::rows::{Grid, Matrix};
 use super::stream::{Duplicates, Stream};
-use super::{Exec, maps::Map, maps::Mask, names, vector};
+use super::{Exec, maps::Map, maps::Mask, vector};
 use crate::engine::QueryError;
 use crate::parse::ast::{BinaryOp, VectorMatching};
 use crate::plan::Binary;
 use hashbrown::HashMap;
+use model::Labels;
 use model::name::METRIC_NAME;
 use std::sync::Arc;
 
 /// Numbers for the signatures of series, by the labels that a matching looks at.
 pub struct Signatures {
-    numbers: HashMap<Box<[u8]>, u32, foldhash::fast::RandomState>,
+    numbers: HashMap<Labels, u32, foldhash::fast::RandomState>,
+    /// The labels of each.
+    pub labels: Vec<Labels>,
     names: Vec<String>,
     on: bool,
 }
@@ -23,30 +26,24 @@ impl Signatures {
         if !matching.on {
             names.push(METRIC_NAME.to_string());
         }
-        Signatures { numbers: HashMap::default(), names, on: matching.on }
+        Signatures { numbers: HashMap::default(), labels: Vec::new(), names, on: matching.on }
     }
 
     /// The signature of every series, new ones numbered as they come.
-    pub fn of(&mut self, stream: &mut Stream<'_>) -> Vec<u32> {
-        stream.take_names_off();
-        let mut key = Vec::new();
-        stream
-            .items
-            .iter()
-            .map(|i| {
-                names::key_of(&i.meta.labels, &self.names, self.on, &mut key);
-                if let Some(s) = self.numbers.get(key.as_slice()) {
-                    return *s;
-                }
-                let next = self.numbers.len() as u32;
-                self.numbers.insert(key.as_slice().into(), next);
-                next
+    pub fn of(&mut self, stream: &Stream<'_>) -> Vec<u32> {
+        let groups = stream.series.groups(&self.names, self.on);
+        let number = |labels: Labels| {
+            *self.numbers.entry(labels).or_insert_with_key(|labels| {
+                self.labels.push(labels.clone());
+                self.labels.len() as u32 - 1
             })
-            .collect()
+        };
+        let number_of: Vec<u32> = groups.labels.into_iter().map(number).collect();
+        groups.of.into_iter().map(|g| number_of[g as usize]).collect()
     }
 
     pub fn len(&self) -> usize {
-        self.numbers.len()
+        self.labels.len()
     }
 }
 
@@ -64,10 +61,9 @@ fn presence(ex: &Exec<'_>, stream: &Stream<'_>, signature: &[u32], count: usize)
 }
 
 fn mask(stream: &Stream<'_>, signature: &[u32], mut sets: Vec<Vec<u64>>, keep_members: bool) -> Arc<Mask> {
-    let sources = stream.items.iter().map(|i| i.src as usize + 1).max().unwrap_or(0);
-    let mut set_of = vec![u32::MAX; sources];
-    for (item, s) in stream.items.iter().zip(signature) {
-        set_of[item.src as usize] = *s;
+    let mut set_of = vec![u32::MAX; stream.series.sources()];
+    for (i, s) in signature.iter().enumerate() {
+        set_of[stream.series.src(i)] = *s;
     }
     let words = stream.grid.words();
     sets.iter_mut().for_each(|s| s.resize(words, 0));
@@ -76,11 +72,7 @@ fn mask(stream: &Stream<'_>, signature: &[u32], mut sets: Vec<Vec<u64>>, keep_me
 
 /// Drops series for which `keep` does not hold, and their signatures.
 pub fn retain(stream: &mut Stream<'_>, signature: &mut Vec<u32>, keep: impl Fn(u32) -> bool) {
-    let mut i = 0;
-    stream.retain(|_| {
-        i += 1;
-        keep(signature[i - 1])
-    });
+    stream.series.retain(|i| keep(signature[i]));
     signature.retain(|s| keep(*s));
 }
 
@@ -94,7 +86,7 @@ pub fn evaluate<'p>(ex: &Exec<'_>, b: &'p Binary, grid: Grid) -> Result<Stream<'
     let matching = b.matching.clone().unwrap_or_default();
     let (mut lhs, mut rhs) = (vector(ex, &b.lhs, grid)?, vector(ex, &b.rhs, grid)?);
     let mut signatures = Signatures::new(&matching);
-    let (mut left, mut right) = (signatures.of(&mut lhs), signatures.of(&mut rhs));
+    let (mut left, mut right) = (signatures.of(&lhs), signatures.of(&rhs));
     let count = signatures.len();
     let in_left = members(&left, count);
     if b.op != BinaryOp::Or {
@@ -105,7 +97,7 @@ pub fn evaluate<'p>(ex: &Exec<'_>, b: &'p Binary, grid: Grid) -> Result<Stream<'
         }
         let sets = presence(ex, &rhs, &right, count)?;
         let mask = mask(&lhs, &left, sets, b.op == BinaryOp::And);
-        return Ok(lhs.map(Map::Mask(mask)));
+        return Ok(lhs.map(ex, Map::Mask(mask)));
     }
     let mut both = lhs.collect(ex)?;
     let mut sets: Vec<Vec<u64>> = vec![Vec::new(); count];
@@ -115,7 +107,7 @@ pub fn evaluate<'p>(ex: &Exec<'_>, b: &'p Binary, grid: Grid) -> Result<Stream<'
         both.row(i).add_presence(set);
     }
     let mask = mask(&rhs, &right, sets, false);
-    append(&mut both, rhs.map(Map::Mask(mask)).collect(ex)?, ex)?;
+    append(&mut both, rhs.map(ex, Map::Mask(mask)).collect(ex)?, ex)?;
     Stream::from_matrix(both, grid).rename(ex, Duplicates::Merge, |_| {})
 }
 

@@ -1,18 +1,17 @@
-//! Series whose labels are known and whose rows are computed when they are taken.
+//! Series whose rows are computed when they are taken; what they are called is looked up when somebody asks.
 
 use super::limits::Charge;
 use super::maps::Map;
+use super::profile::{Cost, Node, Profile};
 use super::range::RangeSource;
 use super::rows::{Grid, Matrix, Meta, Row, bits};
+use super::run::Scratch;
 use super::select::{InstantSource, TimestampSource};
+use super::series::Series;
 use super::{Exec, names};
-use crate::annotations::Annotations;
 use crate::engine::QueryError;
 use hashbrown::HashMap;
 use model::Labels;
-use parking_lot::{Condvar, Mutex};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use storage::SeriesData;
 
 /// What to do when two series come to have the same labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,14 +20,6 @@ pub enum Duplicates {
     Merge,
     /// An error if two of them have any sample.
     Refuse,
-}
-
-/// One series of a stream.
-#[derive(Clone, Debug)]
-pub struct Item {
-    pub meta: Meta,
-    /// Its number in the source.
-    pub src: u32,
 }
 
 pub enum Source<'p> {
@@ -40,77 +31,26 @@ pub enum Source<'p> {
     Range(Box<RangeSource<'p>>),
 }
 
-/// Working memory of one thread.
-#[derive(Default)]
-pub struct Scratch {
-    pub data: SeriesData,
-    pub notes: Annotations,
-    /// Samples looked at and read.
-    pub total: u64,
-    pub read: u64,
-    pub per_step: Option<(Vec<u64>, Vec<u64>)>,
-    pub indices: Vec<u32>,
-    pub values: Vec<f64>,
-}
-
-impl Scratch {
-    pub fn new(ex: &Exec<'_>) -> Self {
-        let n = ex.grid.n;
-        Scratch { per_step: ex.per_step.as_ref().map(|_| (vec![0; n], vec![0; n])), ..Scratch::default() }
-    }
-
-    /// Counts samples of a step, if it is one of the query's own steps.
-    #[inline]
-    pub fn count(&mut self, own_grid: bool, k: usize, total: u64, read: u64) {
-        self.total += total;
-        self.read += read;
-        if let (true, Some((t, r))) = (own_grid, self.per_step.as_mut()) {
-            t[k] += total;
-            r[k] += read;
-        }
-    }
-
-    /// Hands over what was counted and noted.
-    pub fn finish(self, ex: &Exec<'_>) {
-        ex.total.fetch_add(self.total, Ordering::Relaxed);
-        ex.read.fetch_add(self.read, Ordering::Relaxed);
-        if let (Some(shared), Some((total, read))) = (&ex.per_step, self.per_step) {
-            let mut shared = shared.lock();
-            shared.total.iter_mut().zip(total).for_each(|(a, b)| *a += b);
-            shared.read.iter_mut().zip(read).for_each(|(a, b)| *a += b);
-        }
-        ex.notes.lock().merge(self.notes);
-    }
-}
-
 pub struct Stream<'p> {
     pub grid: Grid,
-    pub items: Vec<Item>,
-    pub source: Source<'p>,
-    maps: Vec<Map<'p>>,
-    /// Labels still have the metric name that they no longer should have: taken off when somebody looks, as most only look at others.
-    name_pending: bool,
+    pub series: Series,
+    pub(super) source: Source<'p>,
+    /// The operator that the source is, when the query is explained.
+    node: Node,
+    maps: Vec<(Map<'p>, Node)>,
 }
 
-/// Series that one thread takes at a time.
-const CHUNK: usize = 16;
-/// What a series costs at least, in cells.
-const LEAST_PER_SERIES: usize = 100;
-
 impl<'p> Stream<'p> {
-    pub fn new(grid: Grid, labels: Vec<Labels>, source: Source<'p>) -> Self {
-        let items = labels.into_iter().enumerate().map(|(i, labels)| Item { meta: Meta { labels, drop_name: false }, src: i as u32 }).collect();
-        Stream { grid, items, source, maps: Vec::new(), name_pending: false }
+    pub fn new(grid: Grid, series: Series, source: Source<'p>) -> Self {
+        Stream { grid, series, source, node: 0, maps: Vec::new() }
     }
 
-    pub fn from_matrix(matrix: Matrix, grid: Grid) -> Self {
-        let items = matrix.metas().iter().enumerate().map(|(i, m)| Item { meta: m.clone(), src: i as u32 }).collect();
-        Stream { grid, items, source: Source::Matrix(matrix), maps: Vec::new(), name_pending: false }
+    pub fn from_matrix(mut matrix: Matrix, grid: Grid) -> Self {
+        Stream::new(grid, Series::known(matrix.take_metas()), Source::Matrix(matrix))
     }
 
-    pub fn repeat(matrix: Matrix, grid: Grid) -> Self {
-        let items = matrix.metas().iter().enumerate().map(|(i, m)| Item { meta: m.clone(), src: i as u32 }).collect();
-        Stream { grid, items, source: Source::Repeat(matrix), maps: Vec::new(), name_pending: false }
+    pub fn repeat(mut matrix: Matrix, grid: Grid) -> Self {
+        Stream::new(grid, Series::known(matrix.take_metas()), Source::Repeat(matrix))
     }
 
     pub fn single(grid: Grid, meta: Meta, row: &Row) -> Self {
@@ -119,66 +59,40 @@ impl<'p> Stream<'p> {
         Stream::from_matrix(matrix, grid)
     }
 
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// Adds a step to what is done with every row.
-    pub fn map(mut self, map: Map<'p>) -> Self {
-        self.maps.push(map);
+    /// Says that computing rows is the work of the operator that is at work now.
+    pub fn by(mut self, ex: &Exec<'_>) -> Self {
+        self.node = ex.here();
         self
     }
 
-    /// Keeps only some series; the others are never computed.
-    pub fn retain(&mut self, keep: impl FnMut(&Item) -> bool) {
-        self.items.retain(keep);
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Adds a step to what is done with every row.
+    pub fn map(mut self, ex: &Exec<'_>, map: Map<'p>) -> Self {
+        self.maps.push((map, ex.here()));
+        self
     }
 
     /// The name goes: now, or at the end of the query.
     pub fn without_names(mut self, ex: &Exec<'_>, duplicates: Duplicates) -> Result<Self, QueryError> {
         if ex.switches.delayed_names {
-            self.items.iter_mut().for_each(|i| i.meta.drop_name = true);
+            self.series.drop_names_late();
             return Ok(self);
         }
-        // Series of one metric stay different when they lose its name.
-        let mut name = None;
-        let mut one_name = true;
-        for item in &mut self.items {
-            let labels = &item.meta.labels;
-            let own = labels.get("__name__").unwrap_or("");
-            one_name &= !labels.has("__type__") && !labels.has("__unit__") && name.get_or_insert_with(|| own.to_string()) == own;
-            item.meta.drop_name = true;
-        }
-        self.name_pending = true;
-        if one_name {
-            return Ok(self);
-        }
-        self.take_names_off();
-        self.settle(ex, duplicates)
-    }
-
-    /// Labels as they should be. To be called before labels other than those of a group are looked at.
-    pub fn take_names_off(&mut self) {
-        if std::mem::take(&mut self.name_pending) {
-            self.items.iter_mut().for_each(|i| i.meta.labels = names::without_schema(&i.meta.labels));
-        }
-    }
-
-    /// Is the metric name of these labels only still there?
-    pub fn has_pending_names(&self) -> bool {
-        self.name_pending
+        if self.series.drop_names() { self.settle(ex, duplicates) } else { Ok(self) }
     }
 
     /// Changes labels.
-    pub fn rename(mut self, ex: &Exec<'_>, duplicates: Duplicates, mut change: impl FnMut(&mut Meta)) -> Result<Self, QueryError> {
-        self.take_names_off();
-        self.items.iter_mut().for_each(|i| change(&mut i.meta));
+    pub fn rename(mut self, ex: &Exec<'_>, duplicates: Duplicates, change: impl FnMut(&mut Meta)) -> Result<Self, QueryError> {
+        self.series.named().iter_mut().for_each(change);
         self.settle(ex, duplicates)
     }
 
     /// Makes labels unique again.
-    fn settle(self, ex: &Exec<'_>, duplicates: Duplicates) -> Result<Self, QueryError> {
-        if names::all_different(self.items.iter().map(|i| &i.meta.labels)) {
+    fn settle(mut self, ex: &Exec<'_>, duplicates: Duplicates) -> Result<Self, QueryError> {
+        if names::all_different(self.series.named().iter().map(|m| &m.labels)) {
             return Ok(self);
         }
         let grid = self.grid;
@@ -186,141 +100,99 @@ impl<'p> Stream<'p> {
         Ok(Stream::from_matrix(merge_equal(ex, matrix, grid, duplicates)?, grid))
     }
 
-    /// Computes one row.
-    pub fn fill(&self, ex: &Exec<'_>, item: &Item, scratch: &mut Scratch, row: &mut Row) -> Result<(), QueryError> {
-        match &self.source {
-            Source::Matrix(m) => m.row(item.src as usize).copy_to(self.grid, row),
-            Source::Repeat(m) => repeat_row(m, item.src as usize, self.grid, row),
-            Source::Instant(s) => s.fill(ex, item.src, self.grid, scratch, row)?,
-            Source::Timestamps(s) => s.fill(ex, item.src, self.grid, scratch, row)?,
-            Source::Range(s) => s.fill(ex, item.src, self.grid, scratch, row)?,
+    /// Computes one row: that of series `src` of the source.
+    pub(super) fn fill(&self, ex: &Exec<'_>, src: usize, scratch: &mut Scratch, row: &mut Row) -> Result<(), QueryError> {
+        if let Some(profile) = ex.profile {
+            return self.fill_timed(profile, ex, src, scratch, row);
         }
-        for map in &self.maps {
-            map.apply(self.grid, item.src as usize, row, &mut scratch.notes);
+        self.fill_source(ex, src, scratch, row)?;
+        for (map, _) in &self.maps {
+            map.apply(self.grid, src, row, &mut scratch.notes);
         }
         Ok(())
     }
 
-    /// Takes all rows in order. They are computed by several threads when it is worth it; `take` is called by one at a time.
-    pub fn for_each(&self, ex: &Exec<'_>, take: &mut (dyn FnMut(usize, &mut Row) -> Result<(), QueryError> + Send)) -> Result<(), QueryError> {
-        let cells = self.items.len() * self.grid.n.max(LEAST_PER_SERIES);
-        let computed = !matches!(self.source, Source::Matrix(_) | Source::Repeat(_));
-        let threads = ex.switches.threads.min(self.items.len().div_ceil(CHUNK));
-        if threads < 2 || cells < ex.switches.parallel_from_cells || !computed {
-            return self.for_each_alone(ex, take);
+    fn fill_source(&self, ex: &Exec<'_>, src: usize, scratch: &mut Scratch, row: &mut Row) -> Result<(), QueryError> {
+        match &self.source {
+            Source::Matrix(m) => m.row(src).copy_to(self.grid, row),
+            Source::Repeat(m) => repeat_row(m, src, self.grid, row),
+            Source::Instant(s) => s.fill(ex, src, self.grid, scratch, row)?,
+            Source::Timestamps(s) => s.fill(ex, src, self.grid, scratch, row)?,
+            Source::Range(s) => s.fill(ex, src, self.grid, scratch, row)?,
         }
-        let queue = Queue {
-            next: AtomicUsize::new(0),
-            stop: AtomicBool::new(false),
-            turn: Mutex::new(Turn { chunk: 0, take, failure: None }),
-            moved: Condvar::new(),
+        Ok(())
+    }
+
+    /// The same, telling who took how long.
+    fn fill_timed(&self, profile: &Profile, ex: &Exec<'_>, src: usize, scratch: &mut Scratch, row: &mut Row) -> Result<(), QueryError> {
+        let mut then = profile.now();
+        self.fill_source(ex, src, scratch, row)?;
+        let mut took = || {
+            let now = profile.now();
+            now.saturating_sub(std::mem::replace(&mut then, now))
         };
-        std::thread::scope(|s| {
-            for _ in 1..threads {
-                s.spawn(|| self.work(ex, &queue));
+        let given = |row: &Row, time| Cost { time, series: u64::from(!row.is_empty()), samples: row.view().samples(), bytes: 0 };
+        let read = std::mem::take(&mut scratch.reading);
+        let own = given(row, took().saturating_sub(read.time));
+        match &self.source {
+            Source::Range(s) => {
+                profile.add(s.input, read);
+                profile.add(self.node, own);
             }
-            self.work(ex, &queue);
-        });
-        queue.turn.into_inner().failure.map_or(Ok(()), Err)
+            // A selector is told by what it decoded.
+            _ if read.series > 0 => profile.add(self.node, Cost { time: own.time + read.time, ..read }),
+            _ => profile.add(self.node, own),
+        }
+        for (map, node) in &self.maps {
+            map.apply(self.grid, src, row, &mut scratch.notes);
+            profile.add(*node, given(row, took()));
+        }
+        Ok(())
     }
 
-    fn for_each_alone(&self, ex: &Exec<'_>, take: &mut (dyn FnMut(usize, &mut Row) -> Result<(), QueryError> + Send)) -> Result<(), QueryError> {
-        let mut scratch = Scratch::new(ex);
-        let mut row = Row::new(self.grid);
-        let mut result = Ok(());
-        for (i, item) in self.items.iter().enumerate() {
-            result = ex.budget.check().and_then(|()| {
-                row.reset(self.grid);
-                self.fill(ex, item, &mut scratch, &mut row)?;
-                take(i, &mut row)
-            });
-            if result.is_err() {
-                break;
+    /// What an operator has given that has computed all its rows; others tell row by row.
+    pub(super) fn given_already(&self) -> Cost {
+        match &self.source {
+            Source::Matrix(m) if self.maps.is_empty() => {
+                let samples = (0..m.len()).map(|i| m.row(i).samples()).sum();
+                Cost { series: m.len() as u64, samples, bytes: m.charged_bytes(), ..Cost::default() }
             }
+            _ => Cost::default(),
         }
-        scratch.finish(ex);
-        result
-    }
-
-    /// One thread: takes chunks of series, computes their rows, and hands them over when it is their turn.
-    fn work(&self, ex: &Exec<'_>, queue: &Queue<'_>) {
-        let mut scratch = Scratch::new(ex);
-        let mut rows: Vec<Row> = Vec::new();
-        loop {
-            let chunk = queue.next.fetch_add(1, Ordering::Relaxed);
-            let from = chunk * CHUNK;
-            if from >= self.items.len() || queue.stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let items = &self.items[from..(from + CHUNK).min(self.items.len())];
-            let computed = ex.budget.check().and_then(|()| {
-                for (i, item) in items.iter().enumerate() {
-                    if rows.len() == i {
-                        rows.push(Row::new(self.grid));
-                    }
-                    rows[i].reset(self.grid);
-                    self.fill(ex, item, &mut scratch, &mut rows[i])?;
-                }
-                Ok(())
-            });
-            let mut turn = queue.turn.lock();
-            while turn.chunk != chunk && turn.failure.is_none() {
-                queue.moved.wait(&mut turn);
-            }
-            if turn.failure.is_none() {
-                let taken = computed.and_then(|()| rows[..items.len()].iter_mut().enumerate().try_for_each(|(i, row)| (turn.take)(from + i, row)));
-                turn.chunk += 1;
-                if let Err(e) = taken {
-                    turn.failure = Some(e);
-                    queue.stop.store(true, Ordering::Relaxed);
-                }
-            }
-            queue.moved.notify_all();
-        }
-        scratch.finish(ex);
     }
 
     /// Computes everything.
-    pub fn collect(mut self, ex: &Exec<'_>) -> Result<Matrix, QueryError> {
-        self.take_names_off();
-        let untouched = self.maps.is_empty() && self.items.iter().enumerate().all(|(i, item)| item.src as usize == i);
-        if untouched && matches!(&self.source, Source::Matrix(m) if m.len() == self.items.len()) {
-            return Ok(self.into_matrix());
+    pub fn collect(self, ex: &Exec<'_>) -> Result<Matrix, QueryError> {
+        let computed = !matches!(self.source, Source::Matrix(_));
+        let (mut matrix, mut series) = self.rows(ex)?;
+        let metas = std::mem::take(series.named());
+        if computed {
+            let mut charge = ex.budget.charge();
+            charge.add_bytes(metas.iter().map(|m| m.labels.as_ref().encoded().len() as u64).sum())?;
+            matrix.add_charge(charge);
         }
-        let mut charge = ex.budget.charge();
-        let mut matrix = Matrix::new(self.grid);
-        self.for_each(ex, &mut |i, row| {
-            charge.add_samples(row.view().samples())?;
-            charge.add_bytes(matrix.push(self.items[i].meta.clone(), row.view()))
-        })?;
-        matrix.add_charge(charge);
+        matrix.set_metas(metas);
         Ok(matrix)
     }
 
-    /// Only of an untouched matrix: the labels may have changed, nothing else.
-    fn into_matrix(self) -> Matrix {
-        match self.source {
-            Source::Matrix(mut m) => {
-                m.metas_mut().iter_mut().zip(self.items).for_each(|(m, i)| *m = i.meta);
-                m
-            }
-            _ => unreachable!("asked for only when the source is a matrix"),
+    /// Computes all rows; what they are called may be asked later, or never.
+    pub fn rows(self, ex: &Exec<'_>) -> Result<(Matrix, Series), QueryError> {
+        if self.maps.is_empty()
+            && self.series.is_whole()
+            && let Source::Matrix(matrix) = self.source
+        {
+            return Ok((matrix, self.series));
         }
+        let mut charge = ex.budget.charge();
+        charge.add_bytes((self.len() * size_of::<Meta>()) as u64)?;
+        let mut matrix = Matrix::new(self.grid);
+        self.for_each(ex, &mut |_, row| {
+            charge.add_samples(row.view().samples())?;
+            charge.add_bytes(matrix.push_row(row.view()))
+        })?;
+        matrix.add_charge(charge);
+        Ok((matrix, self.series))
     }
-}
-
-/// Chunks of series, handed over in order.
-struct Queue<'a> {
-    next: AtomicUsize,
-    stop: AtomicBool,
-    turn: Mutex<Turn<'a>>,
-    moved: Condvar,
-}
-
-struct Turn<'a> {
-    chunk: usize,
-    take: &'a mut (dyn FnMut(usize, &mut Row) -> Result<(), QueryError> + Send),
-    failure: Option<QueryError>,
 }
 
 fn repeat_row(m: &Matrix, i: usize, grid: Grid, row: &mut Row) {

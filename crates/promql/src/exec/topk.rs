@@ -2,7 +2,8 @@
 
 use super::aggregate::Groups;
 use super::quantile::extent;
-use super::rows::{Grid, Matrix, Row, bits};
+use super::rows::{Grid, Matrix, Meta, Row, bits};
+use super::series::Series;
 use super::sort::go_sort;
 use super::stream::Stream;
 use super::{Exec, Scalar};
@@ -47,8 +48,12 @@ pub fn evaluate<'p>(ex: &Exec<'_>, a: &Aggregate, param: &Scalar, stream: Stream
     }
     let mut members: Vec<Vec<u32>> = vec![Vec::new(); groups.metas.len()];
     groups.of.iter().enumerate().for_each(|(i, g)| members[*g as usize].push(i as u32));
-    let matrix = stream.collect(ex)?;
-    if a.op == AggregateOp::Limitk { first_k(&matrix, param, &members, grid) } else { best_k(ex, a, &matrix, param, &members, grid) }
+    let (matrix, series) = stream.rows(ex)?;
+    if a.op == AggregateOp::Limitk {
+        first_k(&matrix, &series, param, &members, grid)
+    } else {
+        best_k(ex, a, &matrix, &series, param, &members, grid)
+    }
 }
 
 /// Keeps samples of the rows as a set of (row, step) tells.
@@ -67,7 +72,7 @@ impl Kept {
     }
 
     /// The rows in the given order, with only what was kept.
-    fn apply<'p>(&self, from: &Matrix, order: impl Iterator<Item = usize>, grid: Grid) -> Stream<'p> {
+    fn apply<'p>(&self, from: &Matrix, series: &Series, order: impl Iterator<Item = usize>, grid: Grid) -> Stream<'p> {
         let mut out = Matrix::new(grid);
         let mut row = Row::new(grid);
         for i in order {
@@ -78,7 +83,7 @@ impl Kept {
             from.row(i).copy_to(grid, &mut row);
             row.valid.iter_mut().zip(keep).for_each(|(a, b)| *a &= b);
             row.hist.retain(|(k, _)| bits::get(keep, *k as usize));
-            out.push(from.meta(i).clone(), row.view());
+            out.push(series.meta(i), row.view());
         }
         Stream::from_matrix(out, grid)
     }
@@ -90,7 +95,7 @@ fn limit(param: &Scalar, k: usize, series: usize) -> usize {
     if n < 1.0 { 0 } else { (n as usize).min(series) }
 }
 
-fn first_k<'p>(matrix: &Matrix, param: &Scalar, members: &[Vec<u32>], grid: Grid) -> Result<Stream<'p>, QueryError> {
+fn first_k<'p>(matrix: &Matrix, series: &Series, param: &Scalar, members: &[Vec<u32>], grid: Grid) -> Result<Stream<'p>, QueryError> {
     let mut kept = Kept::new(matrix.len(), grid);
     let mut taken = vec![0usize; grid.n];
     for group in members {
@@ -106,7 +111,7 @@ fn first_k<'p>(matrix: &Matrix, param: &Scalar, members: &[Vec<u32>], grid: Grid
             }
         }
     }
-    Ok(kept.apply(matrix, 0..matrix.len(), grid))
+    Ok(kept.apply(matrix, series, 0..matrix.len(), grid))
 }
 
 /// Heap of a step: the worst that is still in on top. The steps of Go's heap, so that of equal values the same ones stay.
@@ -164,15 +169,23 @@ impl Heap {
     }
 }
 
-fn best_k<'p>(ex: &Exec<'_>, a: &Aggregate, matrix: &Matrix, param: &Scalar, members: &[Vec<u32>], grid: Grid) -> Result<Stream<'p>, QueryError> {
+fn best_k<'p>(
+    ex: &Exec<'_>,
+    a: &Aggregate,
+    matrix: &Matrix,
+    series: &Series,
+    param: &Scalar,
+    members: &[Vec<u32>],
+    grid: Grid,
+) -> Result<Stream<'p>, QueryError> {
     const RUN: usize = 64;
     let top = a.op == AggregateOp::Topk;
     let mut kept = Kept::new(matrix.len(), grid);
     let mut order: Vec<usize> = Vec::new();
     let mut heaps: Vec<Heap> = (0..RUN).map(|_| Heap { top, items: Vec::new() }).collect();
     for group in members {
-        ex.budget.check()?;
         for w in 0..grid.words() {
+            ex.budget.check()?;
             for i in group {
                 let row = matrix.row(*i as usize);
                 for b in bits::ones(&[row.word(w)]) {
@@ -197,15 +210,16 @@ fn best_k<'p>(ex: &Exec<'_>, a: &Aggregate, matrix: &Matrix, param: &Scalar, mem
     if (0..matrix.len()).any(|i| !matrix.row(i).hist.is_empty()) {
         ex.note(Note::HistogramIgnoredIn(a.op.as_str()), "", a.span);
     }
-    if grid.n == 1 { Ok(kept.apply(matrix, order.into_iter(), grid)) } else { Ok(kept.apply(matrix, 0..matrix.len(), grid)) }
+    if grid.n == 1 { Ok(kept.apply(matrix, series, order.into_iter(), grid)) } else { Ok(kept.apply(matrix, series, 0..matrix.len(), grid)) }
 }
 
 /// A fixed share of the series, told by the hash of their labels.
-fn by_ratio<'p>(ex: &Exec<'_>, param: &Scalar, stream: Stream<'p>, grid: Grid) -> Result<Stream<'p>, QueryError> {
+fn by_ratio<'p>(ex: &Exec<'_>, param: &Scalar, mut stream: Stream<'p>, grid: Grid) -> Result<Stream<'p>, QueryError> {
     let mut out = Matrix::new(grid);
     let mut charge = ex.budget.charge();
+    let metas: Vec<Meta> = stream.series.named().clone();
     stream.for_each(ex, &mut |i, row| {
-        let meta = &stream.items[i].meta;
+        let meta = &metas[i];
         let offset = meta.labels.stable_hash() as f64 / u64::MAX as f64;
         let inside = |k: usize| {
             let r = param.get(k).clamp(-1.0, 1.0);

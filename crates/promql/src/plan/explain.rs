@@ -1,21 +1,45 @@
-//! A plan as text: one operator a line, what it works on indented below it.
+//! A plan as a tree of operators with a line of text each: to be shown, and to say which operator took what.
 
 use super::{Plan, RangeInput, Select};
+use crate::exec::profile::place;
 use model::duration::format_ms;
 use std::fmt;
 
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        node(self, 0, f)
+/// An operator as it is shown.
+pub struct Described {
+    pub text: String,
+    /// Where the operator lies in the plan: names it in a [`crate::exec::profile::Profile`].
+    pub place: usize,
+    /// What it works on.
+    pub inputs: Vec<Described>,
+}
+
+impl Described {
+    fn new(text: impl Into<String>, place: usize, inputs: Vec<Described>) -> Self {
+        Described { text: text.into(), place, inputs }
+    }
+
+    /// Places of this operator and of all below it.
+    pub fn places(&self, out: &mut Vec<usize>) {
+        out.push(self.place);
+        self.inputs.iter().for_each(|i| i.places(out));
+    }
+
+    fn write(&self, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:1$}{2}", "", depth * 2, self.text)?;
+        self.inputs.iter().try_for_each(|i| i.write(depth + 1, f))
     }
 }
 
-fn line(depth: usize, f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
-    writeln!(f, "{:1$}{text}", "", depth * 2)
+/// One operator a line, what it works on indented below it.
+impl fmt::Display for Described {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(0, f)
+    }
 }
 
 /// What a selector looks at: conditions, and the times it moves to.
-fn select(s: &Select, range_ms: Option<i64>, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn select(s: &Select, range_ms: Option<i64>) -> String {
     let matchers: Vec<String> = s.matchers.iter().map(ToString::to_string).collect();
     let mut text = format!("select {{{}}}", matchers.join(", "));
     if let Some(range) = range_ms {
@@ -32,42 +56,36 @@ fn select(s: &Select, range_ms: Option<i64>, depth: usize, f: &mut fmt::Formatte
             text.push_str(word);
         }
     }
-    line(depth, f, format_args!("{text}"))
+    text
 }
 
-fn input(i: &RangeInput, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn input(i: &RangeInput) -> Described {
     match i {
-        RangeInput::Select { select: s, range_ms, .. } => select(s, Some(*range_ms), depth, f),
+        RangeInput::Select { select: s, range_ms, .. } => Described::new(select(s, Some(*range_ms)), place(i), Vec::new()),
         RangeInput::Subquery(s) => {
             let at = s.at_ms.map(|at| format!(" at {at} ms")).unwrap_or_default();
             let (range, step) = (format_ms(s.range_ms), format_ms(s.step_ms));
-            line(depth, f, format_args!("subquery over {range} every {step} offset {}{at}", format_ms(s.offset_ms)))?;
-            node(&s.plan, depth + 1, f)
+            let text = format!("subquery over {range} every {step} offset {}{at}", format_ms(s.offset_ms));
+            Described::new(text, place(i), vec![describe(&s.plan)])
         }
     }
 }
 
-fn node(p: &Plan, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match p {
-        Plan::Number(v) => line(depth, f, format_args!("number {v}")),
-        Plan::Text(t) => line(depth, f, format_args!("text {t:?}")),
-        Plan::Time => line(depth, f, format_args!("time of the step")),
-        Plan::Select(s) => select(s, None, depth, f),
-        Plan::Range(i) => input(i, depth, f),
-        Plan::RangeCall(c) => {
-            line(depth, f, format_args!("window {}", c.func.name()))?;
-            input(&c.input, depth + 1, f)?;
-            c.args.iter().try_for_each(|a| node(a, depth + 1, f))
-        }
-        Plan::Call { call, args, .. } => {
-            line(depth, f, format_args!("call {}", call.name()))?;
-            args.iter().try_for_each(|a| node(a, depth + 1, f))
-        }
+/// The tree of a plan. The plan must stay where it is as long as places mean something.
+pub fn describe(p: &Plan) -> Described {
+    let all = |plans: &[Plan]| plans.iter().map(describe).collect::<Vec<_>>();
+    let (text, inputs) = match p {
+        Plan::Number(v) => (format!("number {v}"), Vec::new()),
+        Plan::Text(t) => (format!("text {t:?}"), Vec::new()),
+        Plan::Time => ("time of the step".to_string(), Vec::new()),
+        Plan::Select(s) => (select(s, None), Vec::new()),
+        Plan::Range(i) => return input(i),
+        Plan::RangeCall(c) => (format!("window {}", c.func.name()), std::iter::once(input(&c.input)).chain(all(&c.args)).collect()),
+        Plan::Call { call, args, .. } => (format!("call {}", call.name()), all(args)),
         Plan::Aggregate(a) => {
             let word = if a.without { "without" } else { "by" };
-            line(depth, f, format_args!("aggregate {} {word} ({})", a.op.as_str(), a.grouping.join(", ")))?;
-            a.param.iter().try_for_each(|p| node(p, depth + 1, f))?;
-            node(&a.input, depth + 1, f)
+            let text = format!("aggregate {} {word} ({})", a.op.as_str(), a.grouping.join(", "));
+            (text, a.param.iter().map(describe).chain([describe(&a.input)]).collect())
         }
         Plan::Binary(b) => {
             let kind = if b.lhs_scalar || b.rhs_scalar { "each" } else { "join" };
@@ -76,17 +94,11 @@ fn node(p: &Plan, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 .as_ref()
                 .filter(|_| kind == "join")
                 .map(|m| format!(" {} {} ({})", m.card.as_str(), if m.on { "on" } else { "ignoring" }, m.labels.join(", ")));
-            line(depth, f, format_args!("{kind} {}{}{}", b.op.as_str(), if b.return_bool { " bool" } else { "" }, matching.unwrap_or_default()))?;
-            node(&b.lhs, depth + 1, f)?;
-            node(&b.rhs, depth + 1, f)
+            let text = format!("{kind} {}{}{}", b.op.as_str(), if b.return_bool { " bool" } else { "" }, matching.unwrap_or_default());
+            (text, vec![describe(&b.lhs), describe(&b.rhs)])
         }
-        Plan::Negate(p) => {
-            line(depth, f, format_args!("negate"))?;
-            node(p, depth + 1, f)
-        }
-        Plan::Invariant(p) => {
-            line(depth, f, format_args!("once for all steps"))?;
-            node(p, depth + 1, f)
-        }
-    }
+        Plan::Negate(p) => ("negate".to_string(), vec![describe(p)]),
+        Plan::Invariant(p) => ("once for all steps".to_string(), vec![describe(p)]),
+    };
+    Described::new(text, place(p), inputs)
 }

@@ -6,6 +6,7 @@ mod explain;
 mod functions;
 mod invariant;
 
+pub use explain::{Described, describe};
 pub use functions::{Call, DateFn, HistFn, MathFn, RangeFn, SortBy};
 
 use crate::engine::QueryError;

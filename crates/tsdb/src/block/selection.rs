@@ -8,7 +8,7 @@ use model::{Labels, LabelsRef, Matcher};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use storage::merge::merge_data;
-use storage::{EncodedChunk, ReadError, Selection, SeriesData, Warnings};
+use storage::{EncodedChunk, Grouping, Groups, ReadError, Selection, SeriesData, Warnings};
 
 /// No more messages about damage than this are kept per selection.
 const MAX_WARNINGS: usize = 10;
@@ -192,6 +192,16 @@ impl Selection for BlockSelection {
         let mut out = Vec::with_capacity(256);
         self.labels_into(i, &mut out);
         LabelsRef::from_encoded(&out).to_labels()
+    }
+
+    fn groups(&self, numbers: &mut dyn Iterator<Item = usize>, names: &[&str], keep: bool) -> Groups {
+        let mut grouping = Grouping::new(names, keep);
+        let mut labels = Vec::with_capacity(512);
+        for i in numbers {
+            self.labels_into(i, &mut labels);
+            grouping.add(LabelsRef::from_encoded(&labels));
+        }
+        grouping.groups
     }
 
     fn read(&self, i: usize, start_ms: i64, end_ms: i64, out: &mut SeriesData) -> Result<(), ReadError> {

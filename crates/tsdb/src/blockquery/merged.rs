@@ -8,7 +8,7 @@ use crate::block::selection::{Lens, append_run};
 use model::{Labels, LabelsRef};
 use std::cmp::Ordering;
 use std::sync::Arc;
-use storage::{EncodedChunk, ReadError, Selection, SeriesData, Warnings};
+use storage::{EncodedChunk, Grouping, Groups, ReadError, Selection, SeriesData, Warnings};
 
 /// One of the merged selections; sorted by labels.
 pub enum Part {
@@ -106,6 +106,11 @@ impl MergedSelection {
         out
     }
 
+    fn labels_ref(&self, i: usize) -> LabelsRef<'_> {
+        let start = if i == 0 { 0 } else { self.ends[i - 1] };
+        LabelsRef::from_encoded(&self.labels[start..self.ends[i]])
+    }
+
     fn places(&self, i: usize) -> &[(u32, u32)] {
         let start = if i == 0 { 0 } else { self.place_ends[i - 1] };
         &self.places[start..self.place_ends[i]]
@@ -118,8 +123,13 @@ impl Selection for MergedSelection {
     }
 
     fn labels(&self, i: usize) -> Labels {
-        let start = if i == 0 { 0 } else { self.ends[i - 1] };
-        LabelsRef::from_encoded(&self.labels[start..self.ends[i]]).to_labels()
+        self.labels_ref(i).to_labels()
+    }
+
+    fn groups(&self, numbers: &mut dyn Iterator<Item = usize>, names: &[&str], keep: bool) -> Groups {
+        let mut grouping = Grouping::new(names, keep);
+        numbers.for_each(|i| grouping.add(self.labels_ref(i)));
+        grouping.groups
     }
 
     fn read(&self, i: usize, start_ms: i64, end_ms: i64, out: &mut SeriesData) -> Result<(), ReadError> {

@@ -143,26 +143,19 @@ impl<'a> BitReader<'a> {
         BitReader { bytes, pos: 0 }
     }
 
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// In bits.
+    pub fn position(&self) -> usize {
+        self.pos
+    }
+
     /// The next bits, left-aligned; at least 57 are valid.
     #[inline(always)]
     pub fn peek(&self) -> u64 {
-        let at = self.pos >> 3;
-        let word = match self.bytes.get(at..at + 8).and_then(|b| <[u8; 8]>::try_from(b).ok()) {
-            Some(b) => u64::from_be_bytes(b),
-            None => self.tail(at),
-        };
-        word << (self.pos & 7)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn tail(&self, at: usize) -> u64 {
-        let mut b = [0; 8];
-        if let Some(rest) = self.bytes.get(at..) {
-            let n = rest.len().min(8);
-            b[..n].copy_from_slice(&rest[..n]);
-        }
-        u64::from_be_bytes(b)
+        peek(self.bytes, self.pos)
     }
 
     #[inline(always)]
@@ -254,6 +247,37 @@ impl<'a> BitReader<'a> {
             class => self.read(VARBIT_WIDTHS[class]),
         }
     }
+}
+
+/// The bits from a position on, left-aligned; at least 57 are valid. Behind the end there are zeros.
+#[inline(always)]
+pub fn peek(bytes: &[u8], pos: usize) -> u64 {
+    let at = pos >> 3;
+    let word = match bytes.get(at..at + 8).and_then(|b| <[u8; 8]>::try_from(b).ok()) {
+        Some(b) => u64::from_be_bytes(b),
+        None => tail(bytes, at),
+    };
+    word << (pos & 7)
+}
+
+#[cold]
+#[inline(never)]
+fn tail(bytes: &[u8], at: usize) -> u64 {
+    let mut b = [0; 8];
+    if let Some(rest) = bytes.get(at..) {
+        let n = rest.len().min(8);
+        b[..n].copy_from_slice(&rest[..n]);
+    }
+    u64::from_be_bytes(b)
+}
+
+/// `n` bits from a position on, where `n` is more than [`peek`] gives.
+#[cold]
+#[inline(never)]
+pub fn peek_wide(bytes: &[u8], pos: usize, n: u32) -> u64 {
+    let high = peek(bytes, pos) >> 32;
+    let low = peek(bytes, pos + 32) >> (96 - n);
+    (high << (n - 32)) | low
 }
 
 /// The bits of a float as the difference to the one before: the window of bits that differed last time is kept as long as the difference fits.

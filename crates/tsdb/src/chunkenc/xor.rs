@@ -5,7 +5,7 @@
 //! dod: 0 -> 0   10 -> 14 bits   110 -> 17 bits   1110 -> 20 bits   1111 -> 64 bits
 //! ```
 
-use super::bits::{BitReader, BitWriter, NO_WINDOW, XorValue, fits, grow, sign_extend};
+use super::bits::{self, BitReader, BitWriter, NO_WINDOW, XorValue, fits, grow, sign_extend};
 use super::{ChunkError, MAX_SAMPLES, pad_st};
 use storage::SeriesData;
 
@@ -239,111 +239,21 @@ impl<'a> Reader<'a> {
         sign_extend((w << prefix) >> (64 - n), n)
     }
 
-    /// Fills the columns until a sample is later than `end_ms`; returns how many it put there. Everything that changes from sample to sample is in
-    /// local variables, and one load of bits serves a whole sample unless its value has many.
-    fn decode_into(&mut self, end_ms: i64, t_out: &mut [i64], v_out: &mut [f64]) -> (usize, Result<(), ChunkError>) {
-        let room = t_out.len();
-        let mut slots = t_out.iter_mut().zip(v_out);
-        while self.left > 0 && self.total - self.left < 2 {
-            if let Err(e) = self.next() {
-                return (room - slots.len(), Err(e));
-            }
-            if self.t_ms > end_ms {
-                return (room - slots.len(), Ok(()));
-            }
-            let Some((t, v)) = slots.next() else { break };
-            *t = self.t_ms;
-            *v = self.v.value();
+    /// Reads the first two samples, which have forms of their own; gives what the others follow from.
+    fn start(&mut self, t_out: &mut [i64], v_out: &mut [f64]) -> Result<Walk<'a>, ChunkError> {
+        let mut at = 0;
+        while self.left > 0 && at < 2.min(t_out.len()) {
+            self.next()?;
+            (t_out[at], v_out[at]) = (self.t_ms, self.v.value());
+            at += 1;
         }
-        let Reader { bits: r, left, t_ms, t_delta, v, .. } = self;
-        let (mut left, mut t, mut delta, mut v) = (u32::from(*left), *t_ms, *t_delta as i64, *v);
-        while left > 0 {
-            let mut w = r.peek();
-            // Two zero bits are a sample on time with the same value: all that are in sight at once.
-            let same = (w.leading_zeros() / 2).min(28).min(left);
-            if same > 0 {
-                r.skip(2 * same);
-                if r.overrun() {
-                    return (room - slots.len(), Err(ChunkError::Truncated));
-                }
-                left -= same;
-                let value = v.value();
-                for _ in 0..same {
-                    t = t.wrapping_add(delta);
-                    if t > end_ms {
-                        return (room - slots.len(), Ok(()));
-                    }
-                    let Some((t_slot, v_slot)) = slots.next() else { break };
-                    *t_slot = t;
-                    *v_slot = value;
-                }
-                continue;
-            }
-            let mut valid = 57;
-            if w >> 63 == 0 {
-                w <<= 1;
-                valid -= 1;
-                r.skip(1);
-            } else {
-                let (prefix, n) = match (!w).leading_zeros() {
-                    1 => (2, 14),
-                    2 => (3, 17),
-                    3 => (4, 20),
-                    _ => (4, 64),
-                };
-                if n == 64 {
-                    r.skip(4);
-                    delta = delta.wrapping_add(r.read(64) as i64);
-                    w = r.peek();
-                } else {
-                    delta = delta.wrapping_add(sign_extend((w << prefix) >> (64 - n), n));
-                    r.skip(prefix + n);
-                    w <<= prefix + n;
-                    valid -= prefix + n;
-                }
-            }
-            t = t.wrapping_add(delta);
-            if w >> 63 == 0 {
-                r.skip(1);
-            } else {
-                let head = if w >> 62 == 0b10 {
-                    2
-                } else {
-                    let leading = ((w << 2) >> 59) as u32;
-                    let len = match ((w << 7) >> 58) as u32 {
-                        0 => 64,
-                        n => n,
-                    };
-                    if leading + len > 64 {
-                        return (room - slots.len(), Err(ChunkError::Invalid("value window is wider than 64 bits")));
-                    }
-                    v.leading = leading as u8;
-                    v.trailing = (64 - leading - len) as u8;
-                    13
-                };
-                let leading = if v.leading == NO_WINDOW { 0 } else { v.leading };
-                let n = 64 - u32::from(leading) - u32::from(v.trailing);
-                let value = if head + n <= valid {
-                    r.skip(head + n);
-                    (w << head) >> (64 - n)
-                } else {
-                    r.skip(head);
-                    r.read(n)
-                };
-                v.bits ^= value << v.trailing;
-            }
-            left -= 1;
-            if r.overrun() {
-                return (room - slots.len(), Err(ChunkError::Truncated));
-            }
-            if t > end_ms {
-                break;
-            }
-            let Some((t_slot, v_slot)) = slots.next() else { break };
-            *t_slot = t;
-            *v_slot = v.value();
-        }
-        (room - slots.len(), Ok(()))
+        // Before the first window it is all 64 bits.
+        let (leading, len) = match self.v.leading {
+            NO_WINDOW => (0, 64),
+            leading => (u32::from(leading), 64 - u32::from(leading) - u32::from(self.v.trailing)),
+        };
+        let (bytes, pos) = (self.bits.bytes(), self.bits.position());
+        Ok(Walk { bytes, pos, t: self.t_ms, delta: self.t_delta as i64, value: self.v.bits, leading, len, at, too_wide: false })
     }
 
     #[cold]
@@ -359,6 +269,111 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Samples between two looks whether the end of the range is passed.
+const LOOK_AFTER: usize = 16;
+
+/// What the third and every later sample follows from. Which of its usual forms a sample has is chance: the times are computed with, not
+/// branched on. Whether the bytes were good is looked at when all is read ([`Walk::check`]); behind their end there are zeros.
+#[derive(Clone, Copy)]
+struct Walk<'a> {
+    bytes: &'a [u8],
+    /// In bits.
+    pos: usize,
+    t: i64,
+    delta: i64,
+    /// Bits of the last value.
+    value: u64,
+    /// Leading zeros and length of the window.
+    leading: u32,
+    len: u32,
+    /// Samples read.
+    at: usize,
+    too_wide: bool,
+}
+
+impl Walk<'_> {
+    /// Fills the columns; stops some samples behind `end_ms`.
+    fn fill(mut self, end_ms: i64, t_out: &mut [i64], v_out: &mut [f64]) -> Self {
+        let room = t_out.len().min(v_out.len());
+        let (t_out, v_out) = (&mut t_out[..room], &mut v_out[..room]);
+        while self.at < room && self.t <= end_ms {
+            let stop = room.min(self.at + LOOK_AFTER);
+            while self.at < stop {
+                let w = bits::peek(self.bytes, self.pos);
+                if w >> 56 == 0 {
+                    self.same(w, t_out, v_out);
+                } else {
+                    self.step(w, t_out, v_out);
+                }
+            }
+        }
+        self
+    }
+
+    /// Two zero bits are a sample on time with the same value: all that are in sight at once.
+    #[inline(always)]
+    fn same(&mut self, w: u64, t_out: &mut [i64], v_out: &mut [f64]) {
+        let n = ((w.leading_zeros() / 2) as usize).min(28).min(t_out.len() - self.at);
+        let value = f64::from_bits(self.value);
+        for (t, v) in t_out[self.at..self.at + n].iter_mut().zip(&mut v_out[self.at..self.at + n]) {
+            self.t = self.t.wrapping_add(self.delta);
+            (*t, *v) = (self.t, value);
+        }
+        self.pos += 2 * n;
+        self.at += n;
+    }
+
+    #[inline(always)]
+    fn step(&mut self, mut w: u64, t_out: &mut [i64], v_out: &mut [f64]) {
+        if w >> 62 == 0b11 {
+            let (dod, used) = long_dod(self.bytes, self.pos);
+            self.delta = self.delta.wrapping_add(dod);
+            self.pos += used;
+            w = bits::peek(self.bytes, self.pos);
+        } else {
+            // A zero, or "10" and 14 bits.
+            let moved = (w as i64) >> 63;
+            let dod = sign_extend((w << 2) >> 50, 14);
+            self.delta = self.delta.wrapping_add(dod & moved);
+            let used = 1 + (15 & moved as usize);
+            self.pos += used;
+            w <<= used;
+        }
+        self.t = self.t.wrapping_add(self.delta);
+        // A zero: the same value. "10": a difference in the window of before. "11": 11 bits of a new window, then the difference.
+        let (changed, new) = ((w as i64) >> 63, w >> 62 == 0b11);
+        let head = ((w << 2) >> 53) as u32;
+        let (new_leading, new_len) = (head >> 6, ((head & 63).wrapping_sub(1) & 63) + 1);
+        self.leading = if new { new_leading } else { self.leading };
+        self.len = if new { new_len } else { self.len };
+        self.too_wide |= self.leading + self.len > 64;
+        self.pos += if new { 13 } else { 1 + (changed & 1) as usize };
+        let n = self.len & changed as u32;
+        let difference = if n > 57 { bits::peek_wide(self.bytes, self.pos, n) } else { (bits::peek(self.bytes, self.pos) >> 1) >> (63 - n) };
+        self.pos += n as usize;
+        self.value ^= difference << (64u32.wrapping_sub(self.leading + self.len) & 63);
+        (t_out[self.at], v_out[self.at]) = (self.t, f64::from_bits(self.value));
+        self.at += 1;
+    }
+
+    fn is_good(&self) -> bool {
+        !self.too_wide && self.pos <= self.bytes.len() * 8
+    }
+}
+
+/// A delta of delta in one of the forms that begin with "11", and how many bits it has.
+#[cold]
+#[inline(never)]
+fn long_dod(bytes: &[u8], pos: usize) -> (i64, usize) {
+    let w = bits::peek(bytes, pos);
+    let (prefix, n) = match (!w).leading_zeros() {
+        2 => (3, 17),
+        3 => (4, 20),
+        _ => return (bits::peek_wide(bytes, pos + 4, 64) as i64, 68),
+    };
+    (sign_extend((w << prefix) >> (64 - n), n), (prefix + n) as usize)
+}
+
 /// Appends the samples with `start_ms <= t <= end_ms` to `out`.
 pub fn decode(bytes: &[u8], start_ms: i64, end_ms: i64, out: &mut SeriesData) -> Result<(), ChunkError> {
     let mut r = Reader::new(bytes)?;
@@ -367,7 +382,15 @@ pub fn decode(bytes: &[u8], start_ms: i64, end_ms: i64, out: &mut SeriesData) ->
     let base = out.t_ms.len();
     out.t_ms.resize(base + room, 0);
     out.v.resize(base + room, 0.0);
-    let (n, result) = r.decode_into(end_ms, &mut out.t_ms[base..], &mut out.v[base..]);
+    let (t_out, v_out) = (&mut out.t_ms[base..], &mut out.v[base..]);
+    let walk = r.start(t_out, v_out).map(|w| w.fill(end_ms, t_out, v_out));
+    let (mut n, result) = match walk {
+        Ok(w) if w.is_good() => (w.at, Ok(())),
+        _ => carefully(bytes, t_out, v_out),
+    };
+    while n > 0 && t_out[n - 1] > end_ms {
+        n -= 1;
+    }
     out.t_ms.truncate(base + n);
     out.v.truncate(base + n);
     let early = out.t_ms[base..].partition_point(|t| *t < start_ms);
@@ -377,4 +400,21 @@ pub fn decode(bytes: &[u8], start_ms: i64, end_ms: i64, out: &mut SeriesData) ->
     }
     pad_st(&mut out.st_ms, out.t_ms.len());
     result
+}
+
+/// Reads a damaged chunk sample by sample, up to the damage.
+#[cold]
+fn carefully(bytes: &[u8], t_out: &mut [i64], v_out: &mut [f64]) -> (usize, Result<(), ChunkError>) {
+    let mut at = 0;
+    let mut read = || -> Result<(), ChunkError> {
+        let mut r = Reader::new(bytes)?;
+        while r.left > 0 && at < t_out.len() {
+            r.next()?;
+            (t_out[at], v_out[at]) = (r.t_ms, r.v.value());
+            at += 1;
+        }
+        Ok(())
+    };
+    let result = read();
+    (at, result)
 }

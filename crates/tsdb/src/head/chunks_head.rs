@@ -12,6 +12,7 @@
 //! ```
 
 use crate::chunkenc::{self, ChunkEncoding};
+use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::io;
@@ -82,6 +83,8 @@ pub struct HeadChunks {
     dir: PathBuf,
     writer: Mutex<Writer>,
     files: RwLock<BTreeMap<u32, FileInfo>>,
+    /// Mappings of files by number, for readers, who take no lock to find them.
+    maps: ArcSwap<Vec<(u32, Mapped)>>,
 }
 
 struct FileInfo {
@@ -147,7 +150,8 @@ impl HeadChunks {
         }
         fs.sync_dir(dir)?;
         let writer = Mutex::new(Writer { seq, ..Writer::default() });
-        Ok((HeadChunks { fs, dir: dir.to_path_buf(), writer, files: RwLock::new(files) }, damage))
+        let maps = files.iter().filter_map(|(seq, f): (&u32, &FileInfo)| f.map.clone().map(|m| (*seq, m))).collect();
+        Ok((HeadChunks { fs, dir: dir.to_path_buf(), writer, files: RwLock::new(files), maps: ArcSwap::from_pointee(maps) }, damage))
     }
 
     /// Puts a chunk behind the others. It is readable at once. When the disk refuses, it stays in memory until a later write takes it.
@@ -234,9 +238,35 @@ impl HeadChunks {
         self.read_with_start(at).map(|(_, c)| c)
     }
 
+    /// Shows the bytes of the chunk at a place to `use_it`: like [`HeadChunks::read`], but without a lock or a count of users in the usual case.
+    pub fn with<T>(&self, at: At, use_it: impl FnOnce(ChunkEncoding, &[u8]) -> T) -> Result<T, String> {
+        let maps = self.maps.load();
+        if let Some((_, map)) = maps.iter().find(|(seq, map)| *seq == at.seq() && map.len() > at.offset()) {
+            let c = cut(map, at.offset()).map_err(|why| failed(at, &why))?;
+            return Ok(use_it(c.encoding, &map[c.start..c.end]));
+        }
+        let chunk = self.read(at)?;
+        if let From::Map { map, .. } = &chunk.from {
+            self.remember(at.seq(), map);
+        }
+        Ok(use_it(chunk.encoding, chunk.bytes()))
+    }
+
+    /// Lets readers find a mapping, unless its file has gone meanwhile.
+    fn remember(&self, seq: u32, map: &Mapped) {
+        let files = self.files.read();
+        if files.contains_key(&seq) {
+            self.maps.rcu(|maps| {
+                let mut new: Vec<(u32, Mapped)> = maps.iter().filter(|(s, _)| *s != seq).cloned().collect();
+                new.push((seq, map.clone()));
+                new
+            });
+        }
+    }
+
     /// The same, with the time of its first sample.
     pub fn read_with_start(&self, at: At) -> Result<(i64, ChunkBytes), String> {
-        let fail = |why: &str| format!("head chunk file {:06} at {}: {why}", at.seq(), at.offset());
+        let fail = |why: &str| failed(at, why);
         let map = self.files.read().get(&at.seq()).and_then(|f| f.map.clone());
         if let Some(map) = map.filter(|m| m.len() > at.offset()) {
             return cut(&map, at.offset()).map(|c| (c.mint_ms, c.of(map.clone()))).map_err(|e| fail(&e));
@@ -272,6 +302,7 @@ impl HeadChunks {
                 break;
             }
             files.remove(&seq);
+            self.maps.rcu(|maps| maps.iter().filter(|(s, _)| *s != seq).cloned().collect::<Vec<_>>());
             self.fs.remove_file(&file_path(&self.dir, seq))?;
         }
         Ok(())
@@ -290,6 +321,10 @@ impl HeadChunks {
             None => Ok(()),
         }
     }
+}
+
+fn failed(at: At, why: &str) -> String {
+    format!("head chunk file {:06} at {}: {why}", at.seq(), at.offset())
 }
 
 fn file_path(dir: &Path, seq: u32) -> PathBuf {
@@ -370,7 +405,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("dir");
         let (c, ..) = open(dir.path());
         let at = write(&c, 50);
-        let check = |c: &HeadChunks| at.iter().enumerate().for_each(|(i, a)| assert_eq!(c.read(*a).expect("read").bytes(), vec![i as u8; 100 + i]));
+        let check = |c: &HeadChunks| {
+            for (i, a) in at.iter().enumerate() {
+                assert_eq!(c.read(*a).expect("read").bytes(), vec![i as u8; 100 + i]);
+                assert_eq!(c.with(*a, |_, bytes| bytes.to_vec()).expect("read"), vec![i as u8; 100 + i]);
+            }
+        };
         check(&c);
         c.flush().expect("flush");
         check(&c);
@@ -385,6 +425,7 @@ mod tests {
         assert!(dir.path().join("000001").exists(), "the first file holds times up to 58");
         c.truncate(100).expect("truncate");
         assert!(!dir.path().join("000001").exists());
+        assert!(c.with(at[0], |_, _| ()).expect_err("gone").contains("no such file"));
     }
 
     /// The example of docs/formats/head_chunks.md.

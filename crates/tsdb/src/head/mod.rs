@@ -3,7 +3,7 @@
 //! - [`index`]: labels, references, postings, over [`pairs`] (each label pair once) and [`postings`]; one lock, written for new series only.
 //! - [`series`]: samples of one series, each behind its own small lock in a [`slab`]; full chunks go to [`chunks_head`], late ones to [`late`].
 //! - [`appender`]: one batch; [`commit`]: log first, then memory.
-//! - [`select`], [`querier`]: reading.
+//! - [`select`], [`querier`], [`grouping`]: reading.
 //! - [`replay`]: filling the head from the log; [`filling`]: taking batches meanwhile. [`truncate`]: forgetting what is in blocks.
 //!
 //! Order of locks: index, then a series, then the files of full chunks. Nobody takes the index lock while holding a series.
@@ -16,6 +16,7 @@ pub mod chunks_head;
 pub mod commit;
 pub mod exemplars;
 pub mod filling;
+pub mod grouping;
 pub mod index;
 pub mod late;
 pub mod pairs;

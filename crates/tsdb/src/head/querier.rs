@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use storage::{
-    EncodedChunk, ExemplarQueryable, ExemplarSeries, LabelHints, Querier, Queryable, ReadError, SelectHints, Selection, SeriesData, Warnings,
+    EncodedChunk, ExemplarQueryable, ExemplarSeries, Groups, LabelHints, Querier, Queryable, ReadError, SelectHints, Selection, SeriesData, Warnings,
 };
 
 /// The head as something that can be asked.
@@ -90,8 +90,8 @@ impl Querier for HeadQuerier {
 }
 
 pub struct HeadSelection {
-    head: Arc<Head>,
-    slots: Vec<u32>,
+    pub(super) head: Arc<Head>,
+    pub(super) slots: Vec<u32>,
     mint_ms: i64,
     maxt_ms: i64,
     warnings: Mutex<Warnings>,
@@ -127,6 +127,18 @@ impl Selection for HeadSelection {
 
     fn labels(&self, i: usize) -> Labels {
         self.head.index.read().labels(self.slots[i])
+    }
+
+    fn labels_of(&self, numbers: &mut dyn Iterator<Item = usize>, leave_out: &[&str], each: &mut dyn FnMut(Labels)) {
+        self.some_labels_of(numbers, leave_out, each);
+    }
+
+    fn groups(&self, numbers: &mut dyn Iterator<Item = usize>, names: &[&str], keep: bool) -> Groups {
+        self.groups_of(numbers, names, keep)
+    }
+
+    fn may_have(&self, name: &str) -> bool {
+        self.head.index.read().pairs.find_name(name).is_some()
     }
 
     fn read(&self, i: usize, start_ms: i64, end_ms: i64, out: &mut SeriesData) -> Result<(), ReadError> {

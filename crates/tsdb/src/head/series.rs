@@ -442,9 +442,8 @@ impl View {
     fn read_in_order(&self, full: &HeadChunks, start_ms: i64, end_ms: i64, out: &mut SeriesData, problem: &mut dyn FnMut(String)) {
         for c in &self.full {
             // Its checksum is checked: what can be read can be decoded.
-            let decoded =
-                full.read(c.at).and_then(|chunk| chunkenc::decode(chunk.encoding, chunk.bytes(), start_ms, end_ms, out).map_err(|e| e.to_string()));
-            decoded.unwrap_or_else(&mut *problem);
+            let decoded = full.with(c.at, |encoding, bytes| chunkenc::decode(encoding, bytes, start_ms, end_ms, out).map_err(|e| e.to_string()));
+            decoded.and_then(|done| done).unwrap_or_else(&mut *problem);
         }
         if let Some(encoding) = self.open_encoding {
             chunkenc::decode(encoding, &self.open, start_ms, end_ms, out).unwrap_or_else(|e| problem(e.to_string()));

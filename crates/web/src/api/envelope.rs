@@ -85,7 +85,9 @@ impl From<storage::ReadError> for ApiError {
 #[derive(Debug, Default)]
 pub struct Success {
     /// JSON; empty for "204 no content".
-    pub data: Vec<u8>,
+    data: Vec<u8>,
+    /// `data` has what comes before it in the answer already: see [`Success::begin`].
+    begun: bool,
     pub warnings: Vec<String>,
     pub infos: Vec<String>,
 }
@@ -93,7 +95,21 @@ pub struct Success {
 /// At most so many warnings and so many infos are listed.
 const MAX_ANNOTATIONS: usize = 10;
 
+/// What every answer begins with.
+const OPENING: &str = "{\"status\":\"success\",\"data\":";
+
 impl Success {
+    /// Where large data is written to, so that it need not be copied behind the opening; to be given to [`Success::begun`].
+    pub fn begin(capacity: usize) -> Json {
+        let mut j = Json::with_capacity(OPENING.len() + capacity);
+        j.raw(OPENING);
+        j
+    }
+
+    pub fn begun(j: Json) -> Self {
+        Success { data: j.into_bytes(), begun: true, ..Success::default() }
+    }
+
     pub fn json(j: Json) -> Self {
         Success { data: j.into_bytes(), ..Success::default() }
     }
@@ -118,8 +134,13 @@ impl Success {
         }
         cap(&mut self.warnings, "warning");
         cap(&mut self.infos, "info");
-        let mut j = Json::with_capacity(self.data.len() + 64);
-        j.raw("{\"status\":\"success\",\"data\":").raw_bytes(&self.data);
+        let mut j = if self.begun {
+            Json::after(self.data)
+        } else {
+            let mut j = Success::begin(self.data.len() + 64);
+            j.raw_bytes(&self.data);
+            j
+        };
         if !self.warnings.is_empty() {
             j.raw(",\"warnings\":").strings(&self.warnings);
         }

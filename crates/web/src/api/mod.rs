@@ -149,6 +149,7 @@ const SERVER_ONLY: &[&str] = &[
     "query",
     "query_range",
     "query_exemplars",
+    "explain",
     "format_query",
     "parse_query",
     "labels",
@@ -180,13 +181,7 @@ pub async fn handle(app: Arc<App>, req: Req, path: String) -> Reply {
         }
         _ => {
             let worker = Arc::clone(&app);
-            let cancel = promql::Cancel::new();
-            let (gone, on_gone) = (req.gone.requested(), cancel.clone());
-            // Ends with the request, whose end is also announced when all went well.
-            tokio::spawn(async move {
-                gone.await;
-                on_gone.cancel();
-            });
+            let cancel = promql::Cancel::on(req.gone.clone());
             match tokio::task::spawn_blocking(move || dispatch(&worker, &req, &path, &cancel)).await {
                 Ok(reply) => reply,
                 Err(e) => ApiError::new(ErrorKind::Internal, format!("request failed: {e}")).reply(),
@@ -213,6 +208,7 @@ fn dispatch(app: &App, req: &Req, path: &str, cancel: &promql::Cancel) -> Reply 
     let result = match (segments.as_slice(), get, post, post || put) {
         (["query"], true, _, _) | (["query"], _, true, _) => query::instant(app, req, cancel.clone()),
         (["query_range"], true, _, _) | (["query_range"], _, true, _) => query::range(app, req, cancel.clone()),
+        (["explain"], true, _, _) | (["explain"], _, true, _) => query::explain(app, req, cancel.clone()),
         (["query_exemplars"], true, _, _) | (["query_exemplars"], _, true, _) => series::query_exemplars(app, req),
         (["format_query"], true, _, _) | (["format_query"], _, true, _) => query::format(app, req),
         (["parse_query"], true, _, _) | (["parse_query"], _, true, _) => query::parse(app, req),
@@ -258,7 +254,7 @@ fn dispatch(app: &App, req: &Req, path: &str, cancel: &promql::Cancel) -> Reply 
 /// The methods that a path takes; None for one that is not there.
 fn allowed(segments: &[&str]) -> Option<&'static str> {
     Some(match segments {
-        ["query" | "query_range" | "query_exemplars" | "format_query" | "parse_query" | "labels"]
+        ["query" | "query_range" | "explain" | "query_exemplars" | "format_query" | "parse_query" | "labels"]
         | ["search", "metric_names" | "label_names" | "label_values"] => "GET, OPTIONS, POST",
         ["series"] => "DELETE, GET, OPTIONS, POST",
         [

@@ -1,9 +1,9 @@
-//! `/query`, `/query_range`, `/format_query`, `/parse_query`.
+//! `/query`, `/query_range`, `/explain`, `/format_query`, `/parse_query`.
 
 use super::App;
 use super::args;
 use super::envelope::{ApiError, ApiResult, ErrorKind, Success};
-use crate::json::Json;
+use crate::json::{Json, Stamps};
 use crate::server::Req;
 use promql::{Cancel, MatrixValue, QueryError, QueryOptions, QueryResult, QueryStats, SampleValue, Value, VectorValue};
 use std::time::Duration;
@@ -54,6 +54,14 @@ pub fn instant(app: &App, req: &Req, cancel: Cancel) -> ApiResult {
 
 pub fn range(app: &App, req: &Req, cancel: Cancel) -> ApiResult {
     let limit = args::limit(&req.params)?;
+    let (start, end, step) = range_times(req)?;
+    let options = options(req, cancel)?;
+    let result = app.engine.range(app.queryable(req).as_ref(), req.params.get("query"), start, end, step, &options)?;
+    answer(req, result, limit)
+}
+
+/// `start`, `end` and `step` of a range query, in milliseconds.
+fn range_times(req: &Req) -> Result<(i64, i64, i64), ApiError> {
     let time = |name: &str| args::parse_time_ms(req.params.get(name)).map_err(|e| ApiError::param(name, e));
     let (start, end) = (time("start")?, time("end")?);
     if end < start {
@@ -68,13 +76,48 @@ pub fn range(app: &App, req: &Req, cancel: Cancel) -> ApiResult {
             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
         ));
     }
-    let options = options(req, cancel)?;
-    let result = app.engine.range(app.queryable(req).as_ref(), req.params.get("query"), start, end, step, &options)?;
-    answer(req, result, limit)
+    Ok((start, end, step))
+}
+
+/// The plan of a query and, unless `run=false`, what each operator took when it was run. With `step` a range query, else an instant one.
+pub fn explain(app: &App, req: &Req, cancel: Cancel) -> ApiResult {
+    let (start, end, step) = match req.params.find("step") {
+        Some(_) => range_times(req)?,
+        None => {
+            let at = args::time_or(&req.params, "time", app.clock.now_ms())?;
+            (at, at, 0)
+        }
+    };
+    let query = req.params.get("query");
+    let mut j = Success::begin(4096);
+    if req.params.get("run") == "false" {
+        j.raw("{\"text\":").string(&app.engine.plan(query, start, end, step)?).raw("}");
+        return Ok(Success::begun(j));
+    }
+    let explained = app.engine.explain(app.queryable(req).as_ref(), query, start, end, step, &options(req, cancel)?)?;
+    j.raw("{\"text\":").string(&explained.root.to_string()).raw(",\"plan\":");
+    write_operator(&mut j, &explained.root);
+    j.raw(",\"stats\":");
+    write_stats(&mut j, &explained.stats);
+    j.raw("}");
+    let mut out = Success::begun(j);
+    (out.warnings, out.infos) = (explained.warnings, explained.infos);
+    Ok(out)
+}
+
+fn write_operator(j: &mut Json, o: &promql::Operator) {
+    j.raw("{\"operator\":").string(&o.text).raw(",\"seconds\":").number(o.cost.time.as_secs_f64());
+    j.raw(",\"series\":").int(o.cost.series as i64).raw(",\"samples\":").int(o.cost.samples as i64);
+    j.raw(",\"bytes\":").int(o.cost.bytes as i64).raw(",\"inputs\":[");
+    let mut first = true;
+    for i in &o.inputs {
+        write_operator(j.sep(&mut first), i);
+    }
+    j.raw("]}");
 }
 
 fn answer(req: &Req, result: QueryResult, limit: usize) -> ApiResult {
-    let mut j = Json::with_capacity(4096);
+    let mut j = Success::begin(expected_bytes(&result.value) + 512);
     j.raw("{\"resultType\":\"").raw(result.value.type_name()).raw("\",\"result\":");
     let cut = write_value(&mut j, &result.value, limit);
     let stats = req.params.get("stats");
@@ -83,7 +126,8 @@ fn answer(req: &Req, result: QueryResult, limit: usize) -> ApiResult {
         write_stats(&mut j, &result.stats);
     }
     j.raw("}");
-    let mut out = Success { data: j.into_bytes(), warnings: result.warnings, infos: result.infos };
+    let mut out = Success::begun(j);
+    (out.warnings, out.infos) = (result.warnings, result.infos);
     if cut {
         out.warnings.push("results truncated due to limit".to_string());
     }
@@ -129,17 +173,22 @@ fn write_vector(j: &mut Json, v: &VectorValue, limit: usize) -> bool {
 
 fn write_matrix(j: &mut Json, m: &MatrixValue, limit: usize) -> bool {
     let n = if limit > 0 { limit.min(m.len()) } else { m.len() };
+    let stamps = m.steps().filter(|_| n > 0).map(|s| Stamps::new(s.start_ms, s.step_ms, s.n));
     j.raw("[");
     let mut first = true;
     for s in m.iter().take(n) {
         j.sep(&mut first).raw("{\"metric\":").labels(s.labels.as_ref());
         if s.float_count() > 0 {
             j.raw(",\"values\":[");
-            let mut first_point = true;
-            for (t, v) in s.floats() {
-                j.sep(&mut first_point).point(t, v);
+            match &stamps {
+                Some(stamps) => s.each_step(|k, v| {
+                    j.stamped(stamps.get(k), v);
+                }),
+                None => s.floats().for_each(|(t, v)| {
+                    j.point(t, v).raw(",");
+                }),
             }
-            j.raw("]");
+            j.no_comma().raw("]");
         }
         if s.histogram_count() > 0 {
             j.raw(",\"histograms\":[");
@@ -153,6 +202,17 @@ fn write_matrix(j: &mut Json, m: &MatrixValue, limit: usize) -> bool {
     }
     j.raw("]");
     n < m.len()
+}
+
+/// About how long the answer will be: room that is asked for once need not be moved.
+fn expected_bytes(value: &Value) -> usize {
+    const PER_POINT: usize = 34;
+    const PER_SERIES: usize = 64;
+    match value {
+        Value::Scalar { .. } | Value::String { .. } => 256,
+        Value::Vector(v) => v.samples.iter().map(|s| s.labels.as_ref().encoded().len() * 2 + PER_POINT + PER_SERIES).sum(),
+        Value::Matrix(m) => m.iter().map(|s| s.labels.as_ref().encoded().len() * 2 + s.float_count() * PER_POINT + PER_SERIES).sum(),
+    }
 }
 
 fn write_stats(j: &mut Json, s: &QueryStats) {

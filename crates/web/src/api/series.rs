@@ -8,6 +8,8 @@ use crate::server::Req;
 use model::{Labels, Matcher};
 use storage::{LabelHints, SelectHints, Warnings};
 
+/// Series between two looks whether the client is still there.
+const LOOK_EVERY: usize = 4096;
 const TRUNCATED: &str = "results truncated due to limit";
 
 fn truncate<T>(list: &mut Vec<T>, limit: usize, warnings: &mut Warnings) {
@@ -92,19 +94,20 @@ pub fn series(app: &App, req: &Req) -> ApiResult {
     for set in &sets {
         let selection = q.select(false, &hints, set)?;
         warnings.extend(selection.warnings());
-        for i in 0..selection.len() {
-            if i % 4096 == 0 && req.gone.is_requested() {
+        for from in (0..selection.len()).step_by(LOOK_EVERY) {
+            if req.gone.is_requested() {
                 return Err(ApiError::new(ErrorKind::Canceled, "context canceled"));
             }
-            all.push(selection.labels(i));
+            let mut run = from..(from + LOOK_EVERY).min(selection.len());
+            selection.labels_of(&mut run, &[], &mut |labels| all.push(labels));
         }
     }
     all.sort_unstable();
     all.dedup();
     truncate(&mut all, limit, &mut warnings);
-    let mut j = Json::default();
+    let mut j = Success::begin(all.iter().map(|l| l.as_ref().encoded().len() * 2 + 8).sum());
     j.label_sets(all.iter());
-    Ok(Success::json(j).warn(warnings))
+    Ok(Success::begun(j).warn(warnings))
 }
 
 pub fn query_exemplars(app: &App, req: &Req) -> ApiResult {

@@ -1,139 +1,196 @@
 //! The common case of range functions: floats only, windows that move with the steps. Exactly the results of the general way, in less work:
-//! resets are found once for all windows, extremes are kept in a queue, counting needs no looking.
+//! where windows begin and end is found once for all series with the same times, resets are found once for all windows, sums go four windows
+//! at a time, extremes are kept in a queue, counting needs no looking.
 
 use super::rate::Sampled;
-use super::{Cursor, RangeSource, over_time};
+use super::windows::Windows;
+use super::{RangeSource, over_time, regression};
+use crate::engine::QueryError;
+use crate::exec::Exec;
+use crate::exec::limits::Pace;
 use crate::exec::rows::{Grid, Row};
-use crate::exec::stream::Scratch;
+use crate::exec::run::Scratch;
 use crate::plan::RangeFn;
+use model::histogram::kahan;
 use storage::SeriesData;
 
 /// Evaluates all windows if the function has a fast way; false when it has none.
-pub(super) fn evaluate(source: &RangeSource<'_>, data: &SeriesData, grid: Grid, scratch: &mut Scratch, row: &mut Row) -> bool {
+pub(super) fn evaluate(
+    source: &RangeSource<'_>,
+    ex: &Exec<'_>,
+    data: &SeriesData,
+    grid: Grid,
+    scratch: &mut Scratch,
+    row: &mut Row,
+) -> Result<bool, QueryError> {
+    let mut pace = ex.budget.pace();
     use RangeFn::*;
     let (t, v) = (&data.t_ms[..], &data.v[..data.t_ms.len()]);
-    let range = source.frame.range_ms;
-    let counted = match source.func {
-        Rate => rates(source, t, v, grid, scratch, row, true, true),
-        Increase => rates(source, t, v, grid, scratch, row, true, false),
-        Delta => rates(source, t, v, grid, scratch, row, false, false),
-        Irate | Idelta => last_two(source, t, v, grid, row),
-        SumOverTime => windows(source, t, grid, |k, from, to, _| row.set(k, over_time::sum(&v[from..to]))),
-        AvgOverTime => windows(source, t, grid, |k, from, to, _| row.set(k, over_time::avg(&v[from..to]))),
-        CountOverTime => windows(source, t, grid, |k, from, to, _| row.set(k, (to - from) as f64)),
-        PresentOverTime | AbsentOverTime => windows(source, t, grid, |k, _, _, _| row.set(k, 1.0)),
-        LastOverTime => windows(source, t, grid, |k, _, to, _| row.set(k, v[to - 1])),
-        FirstOverTime => windows(source, t, grid, |k, from, _, _| row.set(k, v[from])),
-        MaxOverTime => extremes(source, t, v, grid, scratch, row, |a, b| a > b),
-        MinOverTime => extremes(source, t, v, grid, scratch, row, |a, b| a < b),
-        _ => return false,
+    let mut w = std::mem::take(&mut scratch.windows);
+    let least = match source.func {
+        Rate | Increase | Delta | Irate | Idelta | PredictLinear | Deriv => 2,
+        _ => 1,
     };
-    scratch.total += counted;
+    let new = w.look(t, &source.frame, grid, least);
+    row.valid.copy_from_slice(&w.valid);
+    let out = &mut row.v[..];
+    match source.func {
+        Rate | Increase => rates(source, new, t, v, grid, &mut w, &mut scratch.indices, out),
+        Delta => {
+            factors(source, new, t, grid, &mut w);
+            w.each().zip(&w.factor).for_each(|((k, from, to), factor)| out[k] = (v[to - 1] - v[from]) * factor);
+        }
+        Irate | Idelta => last_two(source, t, v, &w, out),
+        SumOverTime => sums(&w, v, 0.0, out, |s, c, _| kahan::total(s, c), over_time::sum, &mut pace)?,
+        // Adding to minus zero leaves the first value as it is.
+        AvgOverTime => sums(&w, v, -0.0, out, |s, c, n| s / n + c / n, over_time::avg, &mut pace)?,
+        CountOverTime => w.each().for_each(|(k, from, to)| out[k] = (to - from) as f64),
+        PresentOverTime | AbsentOverTime => w.each().for_each(|(k, ..)| out[k] = 1.0),
+        LastOverTime => w.each().for_each(|(k, _, to)| out[k] = v[to - 1]),
+        FirstOverTime => w.each().for_each(|(k, from, _)| out[k] = v[from]),
+        MaxOverTime => extremes(&w, v, &mut scratch.indices, out, |a, b| a > b),
+        MinOverTime => extremes(&w, v, &mut scratch.indices, out, |a, b| a < b),
+        PredictLinear | Deriv => regression::lines(source, new, t, v, grid, &mut w, out, &mut pace)?,
+        _ => {
+            row.valid.fill(0);
+            scratch.windows = w;
+            return Ok(false);
+        }
+    }
+    scratch.total += w.counted;
     if !source.from_subquery {
         // Every sample is new in one window; windows that leave gaps read less.
-        scratch.read += if grid.step_ms <= range || grid.n == 1 { t.len() as u64 } else { counted };
+        scratch.read += if grid.step_ms <= source.frame.range_ms || grid.n == 1 { t.len() as u64 } else { w.counted };
     }
-    true
+    scratch.windows = w;
+    Ok(true)
 }
 
-/// Calls `each(step, from, to, window end)` for every window that is not empty. Returns the number of samples in all windows.
-#[inline]
-fn windows(source: &RangeSource<'_>, t: &[i64], grid: Grid, mut each: impl FnMut(usize, usize, usize, i64)) -> u64 {
-    let range = source.frame.range_ms;
-    let mut cursor = Cursor::default();
-    let mut end = source.frame.reference(grid, 0);
-    let mut counted = 0;
-    for k in 0..grid.n {
-        cursor.advance(t, end - range, end);
-        if cursor.from < cursor.to {
-            counted += (cursor.to - cursor.from) as u64;
-            each(k, cursor.from, cursor.to, end);
-        }
-        end += grid.step_ms;
+/// What the difference of last and first value is multiplied by, for every window, if a counter did not begin within it.
+fn factors(source: &RangeSource<'_>, new: bool, t: &[i64], grid: Grid, w: &mut Windows) {
+    if !new {
+        return;
     }
-    counted
+    let mut factor = std::mem::take(&mut w.factor);
+    factor.extend(w.each().map(|(k, from, to)| if to - from < 2 { 0.0 } else { sampled(source, t, grid, k, from, to, None) }));
+    w.factor = factor;
 }
 
-fn rates(source: &RangeSource<'_>, t: &[i64], v: &[f64], grid: Grid, scratch: &mut Scratch, row: &mut Row, is_counter: bool, is_rate: bool) -> u64 {
+/// The factor of one window. `first_share`: the first value as a share of the increase.
+fn sampled(source: &RangeSource<'_>, t: &[i64], grid: Grid, k: usize, from: usize, to: usize, first_share: Option<f64>) -> f64 {
+    let end = source.frame.reference(grid, k);
     let range = source.frame.range_ms;
-    // Where the counter began anew: index of the first sample after it.
-    let resets = &mut scratch.indices;
-    resets.clear();
-    if is_counter {
-        resets.extend((1..v.len()).filter(|i| v[*i] < v[*i - 1]).map(|i| i as u32));
-    }
-    let mut first_reset = 0;
-    // Scrapes come in a beat: mostly the samples lie in the window as they did in the one before, and then so do all factors.
-    let mut beat = Beat::default();
-    windows(source, t, grid, |k, from, to, end| {
-        if to - from < 2 {
-            return;
-        }
-        let last = to - 1;
+    let mut span = Sampled::of(end - range, end, t[from], t[to - 1], to - 1 - from);
+    span.extrapolate_left(first_share.map(Some));
+    span.factor(source.func == RangeFn::Rate, range)
+}
+
+fn rates(source: &RangeSource<'_>, new: bool, t: &[i64], v: &[f64], grid: Grid, w: &mut Windows, resets: &mut Vec<u32>, out: &mut [f64]) {
+    factors(source, new, t, grid, w);
+    // A counter that was already higher than it rose since was zero long before the window; else its beginning may lie in the window.
+    let value = |k: usize, from: usize, to: usize, result: f64, factor: f64| {
         let first = v[from];
-        let mut result = v[last] - first;
-        if !resets.is_empty() {
-            while first_reset < resets.len() && resets[first_reset] as usize <= from {
-                first_reset += 1;
-            }
-            for i in resets[first_reset..].iter().map(|i| *i as usize).take_while(|i| *i <= last) {
-                result += v[i - 1];
-            }
+        let far_from_zero = first >= result && to - from > 2;
+        if far_from_zero || !(result > 0.0 && first >= 0.0) {
+            return result * factor;
         }
-        let shape = (last - from, t[last] - t[from], t[from] - (end - range));
-        if beat.shape != shape {
-            let mut span = Sampled::of(end - range, end, t[from], t[last], last - from);
-            span.extrapolate_left(None);
-            beat = Beat { shape, factor: span.factor(is_rate, range) };
+        result * if to - from < 2 { 0.0 } else { sampled(source, t, grid, k, from, to, Some(first / result)) }
+    };
+    let any_reset = v.windows(2).fold(false, |any, p| any | (p[1] < p[0]));
+    if !any_reset {
+        for ((k, from, to), factor) in w.each().zip(&w.factor) {
+            out[k] = value(k, from, to, v[to - 1] - v[from], *factor);
         }
-        // A counter that was already higher than it rose since was zero long before the window.
-        let far_from_zero = first >= result && shape.0 > 1;
-        if !is_counter || far_from_zero || !(result > 0.0 && first >= 0.0) {
-            row.set(k, result * beat.factor);
-            return;
+        return;
+    }
+    // Where the counter began anew: index of the first sample after it.
+    resets.clear();
+    resets.extend((1..v.len()).filter(|i| v[*i] < v[*i - 1]).map(|i| i as u32));
+    let mut first_reset = 0;
+    for ((k, from, to), factor) in w.each().zip(&w.factor) {
+        let mut result = v[to - 1] - v[from];
+        while first_reset < resets.len() && resets[first_reset] as usize <= from {
+            first_reset += 1;
         }
-        let mut span = Sampled::of(end - range, end, t[from], t[last], last - from);
-        span.extrapolate_left(Some(Some(first / result)));
-        row.set(k, result * span.factor(is_rate, range));
-    })
+        for i in resets[first_reset..].iter().map(|i| *i as usize).take_while(|i| *i < to) {
+            result += v[i - 1];
+        }
+        out[k] = value(k, from, to, result, *factor);
+    }
 }
 
-/// How samples lie in a window (gaps, distance of first and last, distance of the first from the start), and what the increase is then
-/// multiplied by.
-#[derive(Default)]
-struct Beat {
-    shape: (usize, i64, i64),
-    factor: f64,
-}
-
-fn last_two(source: &RangeSource<'_>, t: &[i64], v: &[f64], grid: Grid, row: &mut Row) -> u64 {
+fn last_two(source: &RangeSource<'_>, t: &[i64], v: &[f64], w: &Windows, out: &mut [f64]) {
     let is_rate = source.func == RangeFn::Irate;
-    windows(source, t, grid, |k, from, to, _| {
+    for (k, from, to) in w.each() {
         if to - from < 2 {
-            return;
+            continue;
         }
         let (a, b) = (to - 2, to - 1);
         let interval = (t[b] - t[a]) as f64 / 1000.0;
         let difference = if is_rate && v[b] < v[a] { v[b] } else { v[b] - v[a] };
-        row.set(k, if is_rate { difference / interval } else { difference });
-    })
+        out[k] = if is_rate { difference / interval } else { difference };
+    }
+}
+
+/// Windows whose sums are built side by side.
+const LANES: usize = 4;
+
+/// Compensated sums of all windows. `finish` makes a result of sum, compensation and count; where a sum is not finite, `alone` does it all.
+fn sums(
+    w: &Windows,
+    v: &[f64],
+    start: f64,
+    out: &mut [f64],
+    finish: impl Fn(f64, f64, f64) -> f64,
+    alone: impl Fn(&[f64]) -> f64,
+    pace: &mut Pace<'_>,
+) -> Result<(), QueryError> {
+    let mut i = 0;
+    while i < w.len() {
+        let from: [usize; LANES] = std::array::from_fn(|l| w.from.get(i + l).map_or(usize::MAX, |f| *f as usize));
+        let len = (w.to[i] - w.from[i]) as usize;
+        pace.step((len * LANES) as u64)?;
+        let side_by_side = i + LANES <= w.len() && (1..LANES).all(|l| (w.to[i + l] - w.from[i + l]) as usize == len);
+        if !side_by_side {
+            let (from, to) = (w.from[i] as usize, w.to[i] as usize);
+            out[w.k[i] as usize] = alone(&v[from..to]);
+            i += 1;
+            continue;
+        }
+        let (s, c) = four_sums(v, from, len, start);
+        for l in 0..LANES {
+            let fits = s[l].is_finite() && c[l].is_finite();
+            out[w.k[i + l] as usize] = if fits { finish(s[l], c[l], len as f64) } else { alone(&v[from[l]..from[l] + len]) };
+        }
+        i += LANES;
+    }
+    Ok(())
+}
+
+#[inline]
+fn four_sums(v: &[f64], from: [usize; LANES], len: usize, start: f64) -> ([f64; LANES], [f64; LANES]) {
+    let (mut s, mut c) = ([start; LANES], [0.0; LANES]);
+    let mut add = |x: [f64; LANES]| (0..LANES).for_each(|l| kahan::add_lane(x[l], &mut s[l], &mut c[l]));
+    if (1..LANES).all(|l| from[l] == from[0] + l) {
+        // Steps in the beat of the scrapes: each window is the one before, moved on by one sample.
+        for x in v[from[0]..from[0] + len + LANES - 1].windows(LANES) {
+            add([x[0], x[1], x[2], x[3]]);
+        }
+    } else {
+        let [a, b, d, e] = from.map(|f| &v[f..f + len]);
+        for j in 0..len {
+            add([a[j], b[j], d[j], e[j]]);
+        }
+    }
+    (s, c)
 }
 
 /// The best value of each window: candidates wait in a queue, each better than all behind it. What is no number is a candidate only where
 /// there is no other.
-fn extremes(
-    source: &RangeSource<'_>,
-    t: &[i64],
-    v: &[f64],
-    grid: Grid,
-    scratch: &mut Scratch,
-    row: &mut Row,
-    better: impl Fn(f64, f64) -> bool,
-) -> u64 {
-    let queue = &mut scratch.indices;
+fn extremes(w: &Windows, v: &[f64], queue: &mut Vec<u32>, out: &mut [f64], better: impl Fn(f64, f64) -> bool) {
     queue.clear();
     let (mut head, mut seen) = (0, 0);
-    windows(source, t, grid, |k, from, to, _| {
+    for (k, from, to) in w.each() {
         for (i, x) in v.iter().enumerate().take(to).skip(seen.max(from)) {
             if x.is_nan() {
                 continue;
@@ -147,6 +204,6 @@ fn extremes(
         while head < queue.len() && (queue[head] as usize) < from {
             head += 1;
         }
-        row.set(k, queue.get(head).map_or(f64::NAN, |i| v[*i as usize]));
-    })
+        out[k] = queue.get(head).map_or(f64::NAN, |i| v[*i as usize]);
+    }
 }

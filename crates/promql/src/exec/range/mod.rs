@@ -6,12 +6,16 @@ mod over_time;
 mod rate;
 mod regression;
 pub mod smooth;
+pub mod windows;
 
 pub(super) use over_time::HistMean;
 
+use super::profile::{Cost, Node};
 use super::rows::{Grid, Matrix, Meta, Row, bits, hist_samples};
+use super::run::Scratch;
 use super::select;
-use super::stream::{Duplicates, Scratch, Source, Stream};
+use super::series::Series;
+use super::stream::{Duplicates, Source, Stream};
 use super::{Exec, Scalar, evaluate, scalar};
 use crate::annotations::{Annotations, Note};
 use crate::engine::QueryError;
@@ -65,11 +69,16 @@ impl Frame {
 
 pub struct RangeSource<'p> {
     feed: Feed,
+    /// The operator that the samples come from, when the query is explained.
+    pub(super) input: Node,
     frame: Frame,
     func: RangeFn,
     args: Vec<Scalar>,
     /// Where notes point to.
     span: Span,
+    /// No series has a name that a counter should not have: nobody has to look.
+    counter_names: bool,
+    /// Labels of the rows of a subquery; a selection knows its own.
     labels: Vec<Labels>,
     from_subquery: bool,
     _call: std::marker::PhantomData<&'p ()>,
@@ -92,7 +101,12 @@ pub struct Window<'a> {
     pub eval_ms: i64,
 }
 
-impl Window<'_> {
+impl<'a> Window<'a> {
+    /// Floats without anything around them.
+    fn of_floats(t: &'a [i64], v: &'a [f64]) -> Self {
+        Window { t, v, st: &[], ht: &[], h: &[], hst: &[], start_ms: 0, end_ms: 0, eval_ms: 0 }
+    }
+
     pub fn is_mixed(&self) -> bool {
         !self.t.is_empty() && !self.h.is_empty()
     }
@@ -109,14 +123,30 @@ pub enum Out {
 pub struct Env<'a> {
     pub frame: Frame,
     pub span: Span,
-    pub labels: &'a Labels,
+    pub called: Called<'a>,
     pub notes: &'a mut Annotations,
     pub values: &'a mut Vec<f64>,
 }
 
 impl Env<'_> {
     pub fn note(&mut self, note: Note<'_>) {
-        self.notes.add(note, self.labels.metric_name(), self.span);
+        self.notes.add(note, self.called.labels().metric_name(), self.span);
+    }
+}
+
+/// Labels of the series at hand, built when there is something to be said about it.
+#[derive(Clone, Copy)]
+pub enum Called<'a> {
+    Known(&'a Labels),
+    Stored(&'a dyn Selection, usize),
+}
+
+impl Called<'_> {
+    pub fn labels(self) -> Labels {
+        match self {
+            Called::Known(labels) => labels.clone(),
+            Called::Stored(selection, i) => selection.labels(i),
+        }
     }
 }
 
@@ -152,7 +182,9 @@ fn subquery_grid(s: &Subquery, grid: Grid) -> Option<Grid> {
     (last >= start_ms).then(|| Grid { start_ms, step_ms: s.step_ms, n: ((last - start_ms) / s.step_ms) as usize + 1, pinned_shift_ms })
 }
 
-fn feed(ex: &Exec<'_>, input: &RangeInput, grid: Grid) -> Result<(Feed, Frame, Vec<Meta>), QueryError> {
+fn feed(ex: &Exec<'_>, input: &RangeInput, grid: Grid) -> Result<(Feed, Node, Frame, Series), QueryError> {
+    let _at = ex.enter(input);
+    let node = ex.here();
     match input {
         RangeInput::Select { select, range_ms, .. } => {
             let lookback = ex.switches.lookback_ms;
@@ -168,14 +200,14 @@ fn feed(ex: &Exec<'_>, input: &RangeInput, grid: Grid) -> Result<(Feed, Frame, V
             };
             let (start_ms, end_ms) = frame.extent(grid);
             let selection = select::selection(ex, &select.matchers, &select.hints(ex, start_ms, end_ms, *range_ms, grid))?;
-            let metas = select::labels_of(selection.as_ref()).into_iter().map(|labels| Meta { labels, drop_name: false }).collect();
-            Ok((Feed::Selection { selection, select: Arc::clone(select) }, frame, metas))
+            let series = Series::stored(Arc::clone(&selection), select.one_name().is_some());
+            Ok((Feed::Selection { selection, select: Arc::clone(select) }, node, frame, series))
         }
         RangeInput::Subquery(s) => {
             let frame =
                 Frame { at_ms: s.at_ms, offset_ms: s.offset_ms, range_ms: s.range_ms, before_ms: 0, after_ms: 0, anchored: false, smoothed: false };
             let Some(inner) = subquery_grid(s, grid) else {
-                return Ok((Feed::Rows { grid, matrix: Matrix::new(grid) }, frame, Vec::new()));
+                return Ok((Feed::Rows { grid, matrix: Matrix::new(grid) }, node, frame, Series::known(Vec::new())));
             };
             if inner.n as i64 > crate::engine::MAX_STEPS {
                 return Err(QueryError::execution(format!("subquery of more than {} steps; ask for fewer", crate::engine::MAX_STEPS)));
@@ -183,16 +215,20 @@ fn feed(ex: &Exec<'_>, input: &RangeInput, grid: Grid) -> Result<(Feed, Frame, V
             let matrix = match evaluate(ex, &s.plan, inner)? {
                 super::Evaluated::Vector(stream) => stream.collect(ex)?,
                 super::Evaluated::Scalar(v) => {
+                    let mut charge = ex.budget.charge();
+                    charge.add_samples(inner.n as u64)?;
+                    charge.add_bytes(inner.n as u64 * 8)?;
                     let mut row = Row::new(inner);
                     (0..inner.n).for_each(|k| row.set(k, v.get(k)));
                     let mut m = Matrix::new(inner);
                     m.push(Meta::default(), row.view());
+                    m.add_charge(charge);
                     m
                 }
                 super::Evaluated::Text(_) => return Err(QueryError::bad_data("subquery is only allowed on instant vector")),
             };
-            let metas = matrix.metas().to_vec();
-            Ok((Feed::Rows { grid: inner, matrix }, frame, metas))
+            let series = Series::known(matrix.metas().to_vec());
+            Ok((Feed::Rows { grid: inner, matrix }, node, frame, series))
         }
     }
 }
@@ -202,26 +238,30 @@ pub fn call<'p>(ex: &Exec<'_>, c: &'p RangeCall, grid: Grid) -> Result<Stream<'p
     if let RangeInput::Select { select, .. } = &c.input {
         check_modifiers(select, c.func)?;
     }
-    let (feed, frame, metas) = feed(ex, &c.input, grid)?;
+    let (feed, input, frame, series) = feed(ex, &c.input, grid)?;
     let args = c.args.iter().map(|a| scalar(ex, a, grid)).collect::<Result<Vec<_>, _>>()?;
-    if c.func == RangeFn::DoubleExponentialSmoothing && !metas.is_empty() {
+    if c.func == RangeFn::DoubleExponentialSmoothing && series.len() > 0 {
         check_factors(&args, grid)?;
     }
-    let labels: Vec<Labels> = metas.iter().map(|m| m.labels.clone()).collect();
+    let labels: Vec<Labels> = match &feed {
+        Feed::Rows { matrix, .. } => matrix.metas().iter().map(|m| m.labels.clone()).collect(),
+        Feed::Selection { .. } => Vec::new(),
+    };
+    let counter_names = !ex.switches.type_and_unit
+        && matches!(&feed, Feed::Selection { select, .. } if select.one_name().is_some_and(|n| COUNTER_ENDS.iter().any(|s| n.ends_with(s))));
     let source = RangeSource {
         feed,
+        input,
         frame,
         func: c.func,
         args,
         span: c.span,
-        labels: labels.clone(),
+        counter_names,
+        labels,
         from_subquery: super::is_subquery(&c.input),
         _call: std::marker::PhantomData,
     };
-    let mut stream = Stream::new(grid, labels, Source::Range(Box::new(source)));
-    for (item, meta) in stream.items.iter_mut().zip(metas) {
-        item.meta.drop_name = meta.drop_name;
-    }
+    let stream = Stream::new(grid, series, Source::Range(Box::new(source))).by(ex);
     // These two keep the name; where presence is all that counts, nobody looks at names.
     if matches!(c.func, RangeFn::LastOverTime | RangeFn::FirstOverTime | RangeFn::AbsentOverTime) {
         Ok(stream)
@@ -277,7 +317,7 @@ fn drop_stale(data: &mut SeriesData) {
 
 impl Feed {
     /// All samples of series `i` that any window may hold, in order of time, without stale ones.
-    fn read(&self, i: u32, frame: &Frame, grid: Grid, data: &mut SeriesData) -> Result<(), QueryError> {
+    fn read(&self, i: usize, frame: &Frame, grid: Grid, data: &mut SeriesData) -> Result<(), QueryError> {
         match self {
             Feed::Selection { selection, select } => {
                 let (start_ms, end_ms) = frame.extent(grid);
@@ -286,7 +326,7 @@ impl Feed {
             }
             Feed::Rows { grid, matrix } => {
                 data.clear();
-                let row = matrix.row(i as usize);
+                let row = matrix.row(i);
                 for (k, v) in row.floats().filter(|(_, v)| !is_stale_nan(*v)) {
                     data.t_ms.push(grid.time(k));
                     data.v.push(v);
@@ -304,6 +344,9 @@ impl Feed {
         Ok(())
     }
 }
+
+/// How the names of counters end.
+const COUNTER_ENDS: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
 
 /// The part of rising times that lies in a window; moves on with the windows.
 #[derive(Default)]
@@ -325,16 +368,16 @@ impl Cursor {
 }
 
 impl RangeSource<'_> {
-    pub fn fill(&self, ex: &Exec<'_>, i: u32, grid: Grid, scratch: &mut Scratch, row: &mut Row) -> Result<(), QueryError> {
+    pub fn fill(&self, ex: &Exec<'_>, i: usize, grid: Grid, scratch: &mut Scratch, row: &mut Row) -> Result<(), QueryError> {
         let mut data = std::mem::take(&mut scratch.data);
-        self.feed.read(i, &self.frame, grid, &mut data)?;
+        scratch.read(ex, &mut data, |d| self.feed.read(i, &self.frame, grid, d))?;
         row.reset(grid);
         if !data.is_empty() {
             let own = grid == ex.grid;
             let quick =
                 data.hist.is_empty() && self.frame.at_ms.is_none() && !self.frame.anchored && !self.frame.smoothed && scratch.per_step.is_none();
             let with_st = ex.switches.start_timestamps && !data.st_ms.is_empty();
-            if !(quick && !with_st && fast::evaluate(self, &data, grid, scratch, row)) {
+            if !(quick && !with_st && fast::evaluate(self, ex, &data, grid, scratch, row)?) {
                 self.slide(ex, i, &data, grid, own, scratch, row)?;
             }
             self.name_notes(ex, i, scratch, row);
@@ -343,12 +386,19 @@ impl RangeSource<'_> {
         Ok(())
     }
 
+    fn called(&self, i: usize) -> Called<'_> {
+        match &self.feed {
+            Feed::Selection { selection, .. } => Called::Stored(selection.as_ref(), i),
+            Feed::Rows { .. } => Called::Known(&self.labels[i]),
+        }
+    }
+
     /// Counters have names that say so.
-    fn name_notes(&self, ex: &Exec<'_>, i: u32, scratch: &mut Scratch, row: &Row) {
-        if !matches!(self.func, RangeFn::Rate | RangeFn::Increase) || !bits::any(&row.valid) {
+    fn name_notes(&self, ex: &Exec<'_>, i: usize, scratch: &mut Scratch, row: &Row) {
+        if !matches!(self.func, RangeFn::Rate | RangeFn::Increase) || self.counter_names || !bits::any(&row.valid) {
             return;
         }
-        let labels = &self.labels[i as usize];
+        let labels = self.called(i).labels();
         let name = labels.metric_name();
         if name.is_empty() {
             return;
@@ -358,13 +408,22 @@ impl RangeSource<'_> {
             if kind != "counter" && kind != "histogram" {
                 scratch.notes.add(Note::PossibleNonCounterLabel(kind), name, self.span);
             }
-        } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|s| name.ends_with(s)) {
+        } else if !COUNTER_ENDS.iter().any(|s| name.ends_with(s)) {
             scratch.notes.add(Note::PossibleNonCounter, name, self.span);
         }
     }
 
     /// Any function, any samples: window by window.
-    fn slide(&self, ex: &Exec<'_>, i: u32, data: &SeriesData, grid: Grid, own: bool, scratch: &mut Scratch, row: &mut Row) -> Result<(), QueryError> {
+    fn slide(
+        &self,
+        ex: &Exec<'_>,
+        i: usize,
+        data: &SeriesData,
+        grid: Grid,
+        own: bool,
+        scratch: &mut Scratch,
+        row: &mut Row,
+    ) -> Result<(), QueryError> {
         let frame = self.frame;
         let with_st = ex.switches.start_timestamps
             && matches!(self.func, RangeFn::Rate | RangeFn::Irate | RangeFn::Increase | RangeFn::Resets)
@@ -373,10 +432,11 @@ impl RangeSource<'_> {
         let hist_sizes: Vec<u64> = data.hist.iter().map(|h| hist_samples(h) as u64).collect();
         let mut notes = std::mem::take(&mut scratch.notes);
         let mut values = std::mem::take(&mut scratch.values);
-        let mut env = Env { frame, span: self.span, labels: &self.labels[i as usize], notes: &mut notes, values: &mut values };
+        let mut env = Env { frame, span: self.span, called: self.called(i), notes: &mut notes, values: &mut values };
         let mut args = [0.0; 2];
         let mut last_until = i64::MIN;
         let mut largest = 0;
+        let mut pace = ex.budget.pace();
         for k in 0..grid.n {
             let reference = frame.reference(grid, k);
             let (start_ms, end_ms) = (reference - frame.range_ms, reference);
@@ -404,6 +464,7 @@ impl RangeSource<'_> {
             let new_from = (w.t.partition_point(|t| *t <= last_until), w.ht.partition_point(|t| *t <= last_until));
             let read = (w.t.len() - new_from.0) as u64 + hist_sizes[hists.from + new_from.1..hists.to].iter().sum::<u64>();
             largest = total.max(largest);
+            pace.step(total)?;
             if scratch.per_step.is_some() && own {
                 scratch.count(true, k, total, if self.from_subquery { 0 } else { read });
             } else {
@@ -423,7 +484,7 @@ impl RangeSource<'_> {
         }
         scratch.notes = notes;
         scratch.values = values;
-        ex.budget.peek_samples(largest + row.view().samples())
+        scratch.peek_samples(ex, largest + row.view().samples())
     }
 }
 
@@ -446,13 +507,13 @@ fn apply(func: RangeFn, w: &Window<'_>, args: &[f64; 2], env: &mut Env<'_>) -> O
 
 /// A range vector as the whole query: samples at their own times.
 pub fn points(ex: &Exec<'_>, input: &RangeInput, grid: Grid) -> Result<Vec<PointSeries>, QueryError> {
-    let (feed, frame, metas) = feed(ex, input, grid)?;
-    let metas: Vec<Meta> = metas
-        .into_iter()
-        .map(
-            |m| if m.drop_name && ex.switches.delayed_names { Meta { labels: super::names::without_schema(&m.labels), drop_name: false } } else { m },
-        )
-        .collect();
+    let (feed, node, frame, mut series) = feed(ex, input, grid)?;
+    let _at = ex.enter(input);
+    let named = |m: &Meta| {
+        let labels = if m.drop_name && ex.switches.delayed_names { super::names::without_schema(&m.labels) } else { m.labels.clone() };
+        Meta { labels, drop_name: false }
+    };
+    let metas: Vec<Meta> = series.named().iter().map(named).collect();
     let mut out: Vec<PointSeries> = Vec::new();
     let mut charge = ex.budget.charge();
     let mut scratch = Scratch::new(ex);
@@ -461,7 +522,7 @@ pub fn points(ex: &Exec<'_>, input: &RangeInput, grid: Grid) -> Result<Vec<Point
     for (i, meta) in metas.into_iter().enumerate() {
         ex.budget.check()?;
         let mut data = SeriesData::default();
-        feed.read(i as u32, &frame, grid, &mut data)?;
+        feed.read(i, &frame, grid, &mut data)?;
         if (frame.anchored || frame.smoothed) && !data.is_empty() {
             if !data.hist.is_empty() {
                 let word = if frame.anchored { "anchored" } else { "smoothed" };
@@ -475,6 +536,9 @@ pub fn points(ex: &Exec<'_>, input: &RangeInput, grid: Grid) -> Result<Vec<Point
         }
         charge.add_samples(samples)?;
         charge.add_bytes(data.size_bytes() as u64)?;
+        if let Some(profile) = ex.profile {
+            profile.add(node, Cost { series: 1, samples, bytes: data.size_bytes() as u64, ..Cost::default() });
+        }
         scratch.count(grid == ex.grid, 0, samples, samples);
         out.push(PointSeries { labels: meta.labels, t_ms: data.t_ms, v: data.v, hist_t_ms: data.hist_t_ms, hist: data.hist });
     }

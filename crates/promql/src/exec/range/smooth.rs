@@ -1,7 +1,7 @@
 //! `smoothed` instant selectors: values between the samples before and behind.
 
 use super::extended::{between, hist_between};
-use super::{Env, Frame};
+use super::{Called, Env, Frame};
 use crate::annotations::{Annotations, Note};
 use crate::exec::rows::{Grid, Row};
 use crate::plan::Select;
@@ -15,7 +15,7 @@ pub fn instant(select: &Select, grid: Grid, lookback: i64, data: &SeriesData, la
     super::drop_stale(&mut data);
     let frame = Frame { at_ms: None, offset_ms: 0, range_ms: 0, before_ms: 0, after_ms: 0, anchored: false, smoothed: true };
     let mut values = Vec::new();
-    let mut env = Env { frame, span: select.span, labels, notes, values: &mut values };
+    let mut env = Env { frame, span: select.span, called: Called::Known(labels), notes, values: &mut values };
     for k in 0..grid.n {
         let at = select.reference(grid, k);
         let part = |t: &[i64]| (t.partition_point(|t| *t <= at - lookback), t.partition_point(|t| *t <= at + lookback));
