@@ -20,7 +20,21 @@ pub struct Environment {
     pub ssl_cert_file: Option<PathBuf>,
     /// `AWS_*` and `HOME`, where the credentials of AWS are looked for.
     pub aws: BTreeMap<&'static str, String>,
+    /// `AZURE_*` and `IDENTITY_*`, where the credentials of Azure are looked for.
+    pub azure: BTreeMap<&'static str, String>,
 }
+
+/// What of the environment Azure credentials may depend on.
+const AZURE_NAMES: [&str; 8] = [
+    "AZURE_AUTHORITY_HOST",
+    "AZURE_CLIENT_ID",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_TENANT_ID",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+    "IDENTITY_ENDPOINT",
+    "IDENTITY_HEADER",
+];
 
 /// What of the environment AWS credentials may depend on.
 const AWS_NAMES: [&str; 15] = [
@@ -50,6 +64,7 @@ impl Environment {
             https_proxy: either("HTTPS_PROXY"),
             no_proxy: either("NO_PROXY"),
             aws: AWS_NAMES.into_iter().filter_map(|n| Some((n, var(n).filter(|v| !v.is_empty())?))).collect(),
+            azure: AZURE_NAMES.into_iter().filter_map(|n| Some((n, var(n).filter(|v| !v.is_empty())?))).collect(),
             ssl_cert_file: var("SSL_CERT_FILE").filter(|v| !v.is_empty()).map(PathBuf::from),
         }
     }

@@ -21,7 +21,8 @@ use web::notifications::Notifications;
 
 /// The rooms that a configuration is handed to.
 pub struct Rooms {
-    pub db: Arc<Db>,
+    /// None for a forward-only leaf.
+    pub db: Option<Arc<Db>>,
     pub engine: Arc<promql::Engine>,
     pub scrape: Arc<scrape::ScrapeManager>,
     pub scrape_discovery: discovery::Manager,
@@ -169,18 +170,20 @@ impl Controller {
         };
         let external = &c.global.external_labels;
         // Uplinks and rules need the whole head: they begin when it is filled.
-        let filled = rooms.db.is_ready();
+        let filled = rooms.db.as_ref().is_none_or(|db| db.is_ready());
         if filled {
             rooms.uplinks.apply(&c.remote_write, external).map_err(|e| e.to_string())?;
         }
         rooms.notifier.apply(&c.alerting, external)?;
         let (time_ms, size_bytes, percent) = self.retention(&loaded);
-        rooms.db.set_retention(time_ms, size_bytes, percent);
-        if let Some(t) = &c.storage.tsdb {
-            rooms.db.set_late_window_ms(t.out_of_order_time_window.0);
-        }
-        if let Some(e) = &c.storage.exemplars {
-            rooms.db.set_max_exemplars(usize::try_from(e.max_exemplars).unwrap_or(0));
+        if let Some(db) = &rooms.db {
+            db.set_retention(time_ms, size_bytes, percent);
+            if let Some(t) = &c.storage.tsdb {
+                db.set_late_window_ms(t.out_of_order_time_window.0);
+            }
+            if let Some(e) = &c.storage.exemplars {
+                db.set_max_exemplars(usize::try_from(e.max_exemplars).unwrap_or(0));
+            }
         }
         rooms.engine.set_default_step_ms(c.global.evaluation_interval.0);
         rooms.engine.set_query_log(query_log);

@@ -25,6 +25,8 @@ pub struct Features {
 
 /// Accepted without effect: stable here, or of Go's runtime, or not built.
 const WITHOUT_EFFECT: &[&str] = &[
+    // Read with the flags.
+    "agent",
     "promql-duration-expr",
     "native-histograms",
     "ooo-native-histograms",

@@ -10,6 +10,7 @@ mod log;
 mod metrics;
 mod queries;
 mod server;
+mod store;
 mod tree;
 
 use flags::{Flags, Parsed};

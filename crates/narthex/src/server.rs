@@ -7,6 +7,8 @@ use crate::flags::Flags;
 use crate::log::{self, Form};
 use crate::metrics;
 use crate::queries::ActiveQueryFile;
+use crate::store::{Opening, Store};
+use remote::ledger::known::KnownGaps;
 use remote::uplink::{self, Uplinks};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,8 +20,8 @@ use stdx::fs::{RealFs, SharedFs};
 use stdx::metrics::Registry;
 use stdx::shutdown::Shutdown;
 use tracing::{error, info, warn};
+use tsdb::agent::AgentOptions;
 use tsdb::config::{DbOptions, HeadOptions};
-use tsdb::db::Db;
 use tsdb::head::replay::ReplayProgress;
 use wal::{CursorBudget, SyncPolicy};
 use web::api::{BuildInfo, Options, Replay};
@@ -87,7 +89,7 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
     for name in &features.unknown {
         warn!(option = %name, "Unknown option for --enable-feature");
     }
-    let agent = flags.bool("agent");
+    let agent = flags.is_agent();
     let load_options = LoadOptions {
         agent,
         protobuf_first: features.start_zeros || features.start_storage,
@@ -164,9 +166,13 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
         Arc::clone(&notifications),
         loaded,
     ));
-    let db_options = db_options(flags, &features, &controller, &dir, &fs, &clock, &registry);
+    let opening = if agent {
+        Opening::LogOnly(Box::new(agent_options(flags, &dir, &fs, &clock, &registry)))
+    } else {
+        Opening::Whole(Box::new(db_options(flags, &features, &controller, &dir, &fs, &clock, &registry)))
+    };
     let started = clock.monotonic();
-    let db = Db::open_telling(db_options, Arc::clone(&progress)).map_err(|e| fail(1, format!("opening storage failed: {e}")))?;
+    let store = Store::open(opening, Arc::clone(&progress)).map_err(|e| fail(1, format!("opening storage failed: {e}")))?;
 
     // What asks the storage.
     let engine = Arc::new(promql::Engine::new(promql::EngineOptions {
@@ -181,7 +187,7 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
         type_and_unit_labels: features.type_and_unit_labels,
         use_start_timestamps: features.use_start_timestamps,
         per_step_stats: features.per_step_stats,
-        active_queries: Some(Arc::new(ActiveQueryFile::open(&*fs, &dir, Arc::clone(&clock), flags.int("query.max-concurrency").max(1) as usize))),
+        active_queries: (!agent).then(|| active_queries(flags, &fs, &dir, &clock)),
         ..promql::EngineOptions::new(Arc::clone(&clock), registry.clone())
     }));
 
@@ -193,7 +199,7 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let hostname = fs.read(Path::new("/proc/sys/kernel/hostname")).map(|b| String::from_utf8_lossy(&b).trim().to_string()).unwrap_or_default();
     let scrape = Arc::new(scrape::ScrapeManager::new(scrape::Deps {
-        storage: db.clone(),
+        storage: store.appendable(),
         clock: Arc::clone(&clock),
         fs: Arc::clone(&fs),
         client: http.clone(),
@@ -232,9 +238,9 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
     );
     let rules_manager = rules::Manager::new(
         rules::Env {
-            evaluate: Arc::new(rules::EngineEvaluate { engine: Arc::clone(&engine), queryable: db.clone() }),
-            queryable: db.clone(),
-            appendable: db.clone(),
+            evaluate: Arc::new(rules::EngineEvaluate { engine: Arc::clone(&engine), queryable: store.queryable() }),
+            queryable: store.queryable(),
+            appendable: store.appendable(),
             notify: notifier.clone(),
             clock: Arc::clone(&clock),
             metrics: rules::Metrics::new(&registry),
@@ -249,12 +255,12 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
         handle.clone(),
         Shutdown::new(),
     );
-    let oldest = Arc::clone(&db);
+    let oldest = store.db().cloned();
     let uplinks = Arc::new(Uplinks::new(uplink::Deps {
-        wal: Arc::clone(db.wal()),
-        series: db.clone(),
-        blocks: Some(db.clone()),
-        oldest_stored_ms: Arc::new(move || oldest.oldest_ms()),
+        wal: Arc::clone(store.wal()),
+        series: store.series(),
+        blocks: store.db().map(|db| Arc::clone(db) as Arc<dyn storage::Queryable>),
+        oldest_stored_ms: Arc::new(move || oldest.as_ref().and_then(|db| db.oldest_ms())),
         metadata: Some(Arc::new(ScrapedMetadata(Arc::clone(&scrape)))),
         fs: Arc::clone(&fs),
         clock: Arc::clone(&clock),
@@ -266,14 +272,15 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
         second_lane: uplink::SecondLane::default(),
         connect: uplink::http_connect(http.clone(), urls.external.split_once("://").map_or("", |(_, rest)| rest)),
     }));
-    let receiver = flags.bool("web.enable-remote-write-receiver").then(|| receiver(flags, &features, &db, &registry, &clock, in_flight));
+    let receiver = flags.bool("web.enable-remote-write-receiver").then(|| receiver(flags, &features, &store, &registry, &clock, in_flight));
+    let known_gaps = receiver.as_ref().and(store.db()).map(|db| Arc::new(KnownGaps::new(db.clone(), &registry, Arc::clone(&clock))));
     if let Some(r) = &receiver {
-        handle.spawn(tick(Arc::clone(r), Arc::clone(&clock), shutdown.child()));
+        handle.spawn(tick(Arc::clone(r), known_gaps.clone(), Arc::clone(&clock), shutdown.child()));
     }
 
     // Everything is built: the configuration starts it, then the doors open.
     let rooms = Rooms {
-        db: Arc::clone(&db),
+        db: store.db().cloned(),
         engine: Arc::clone(&engine),
         scrape: Arc::clone(&scrape),
         scrape_discovery: scrape_discovery.clone(),
@@ -307,17 +314,18 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
         },
         clock: Arc::clone(&clock),
         registry: registry.clone(),
-        queryable: db.clone(),
-        local: db.clone(),
-        exemplars: db.clone(),
-        db: Some(Arc::clone(&db)),
+        queryable: store.queryable(),
+        local: store.queryable(),
+        exemplars: store.exemplars(),
+        db: store.db().cloned(),
         engine,
         scrape: Arc::clone(&scrape),
-        rules: Some(Arc::clone(&rules_manager)),
-        notifier: Some(Arc::clone(&notifier)),
+        rules: (!agent).then(|| Arc::clone(&rules_manager)),
+        notifier: (!agent).then(|| Arc::clone(&notifier)),
         receiver,
-        otlp: flags.bool("web.enable-otlp-receiver").then(|| Arc::new(remote::otlp::OtlpReceiver::new(db.clone(), &registry, Arc::clone(&clock)))),
-        reader: Some(Arc::new(remote::read::ReadHandler::new(db.clone(), read_options(flags), &registry))),
+        known_gaps,
+        otlp: flags.bool("web.enable-otlp-receiver").then(|| Arc::new(remote::otlp::OtlpReceiver::new(store.merge(), &registry, Arc::clone(&clock)))),
+        reader: store.db().map(|db| Arc::new(remote::read::ReadHandler::new(db.clone(), read_options(flags), &registry))),
         control: controller.clone(),
         notifications: Arc::clone(&notifications),
         stopping: Arc::clone(&stopping),
@@ -337,10 +345,10 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
     site.open(app);
     // Meanwhile it scrapes, receives and answers; what needs the whole head begins when the log is replayed.
     let filled = {
-        let (db, controller, site, shutdown, clock) =
-            (Arc::clone(&db), Arc::clone(&controller), Arc::clone(&site), shutdown.clone(), Arc::clone(&clock));
+        let (store, controller, site, shutdown, clock) =
+            (store.clone(), Arc::clone(&controller), Arc::clone(&site), shutdown.clone(), Arc::clone(&clock));
         handle.spawn_blocking(move || -> Result<(), Failure> {
-            let opened = db.wait_ready().map_err(|e| format!("opening storage failed: {e}"));
+            let opened = store.wait_ready().map_err(|e| format!("opening storage failed: {e}"));
             info!(duration = ?clock.monotonic().saturating_sub(started), "TSDB started");
             let result = opened.and_then(|()| controller.apply_filled().map_err(|e| format!("error loading config: {e}")));
             if let Err(e) = result {
@@ -376,7 +384,7 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
     runtime.block_on(notifier.stop(Duration::from_secs(10)));
     web_shutdown.request();
     let _ = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(12), web_server).await });
-    db.close().map_err(|e| fail(1, format!("closing storage failed: {e}")))?;
+    store.close().map_err(|e| fail(1, format!("closing storage failed: {e}")))?;
     if let Ok(outcome) = runtime.block_on(filled) {
         outcome?;
     }
@@ -407,16 +415,6 @@ fn db_options(
     let storage = &loaded.config.storage;
     let min_block_ms = flags.duration_ms("storage.tsdb.min-block-duration").unwrap_or(7_200_000);
     let default_max = if retention_time_ms > 0 { (retention_time_ms / 10).min(31 * 86_400_000) } else { 31 * 86_400_000 };
-    let compression = match (flags.bool("storage.tsdb.wal-compression"), flags.text("storage.tsdb.wal-compression-type")) {
-        (false, _) => wal::Compression::None,
-        (true, "zstd") => wal::Compression::Zstd,
-        (true, _) => wal::Compression::Snappy,
-    };
-    let sync = match flags.text("storage.tsdb.wal-sync") {
-        "interval" => SyncPolicy::Interval(millis(flags.duration_ms("storage.tsdb.wal-sync-interval").unwrap_or(1000))),
-        "none" => SyncPolicy::None,
-        _ => SyncPolicy::EveryCommit,
-    };
     let mut options = DbOptions::new(dir, Arc::clone(fs), Arc::clone(clock), registry.clone());
     options.retention_time_ms = retention_time_ms;
     options.retention_size_bytes = retention_size_bytes;
@@ -426,13 +424,8 @@ fn db_options(
     options.lock_file = !flags.bool("storage.tsdb.no-lockfile");
     options.delay_compact_file = Some(flags.text("storage.tsdb.delay-compact-file.path")).filter(|p| !p.is_empty()).map(PathBuf::from);
     options.replay_behind = true;
-    options.wal.segment_size = flags.size_bytes("storage.tsdb.wal-segment-size").unwrap_or(128 << 20);
-    options.wal.compression = compression;
-    options.wal.sync = sync;
-    options.wal.cursor_budget = CursorBudget {
-        max_bytes: flags.size_bytes("storage.remote.log-budget-bytes").unwrap_or(8 << 30),
-        max_age: millis(flags.duration_ms("storage.remote.log-budget-time").unwrap_or(6 * 3_600_000)),
-    };
+    let max_age_ms = flags.duration_ms("storage.remote.log-budget-time").unwrap_or(6 * 3_600_000);
+    options.wal = log_options(flags, "storage.tsdb", max_age_ms);
     let max_exemplars = storage.exemplars.as_ref().map_or(tsdb::config::DEFAULT_MAX_EXEMPLARS, |e| usize::try_from(e.max_exemplars).unwrap_or(0));
     options.head = HeadOptions {
         late_window_ms: storage.tsdb.as_ref().map_or(0, |t| t.out_of_order_time_window.0),
@@ -444,10 +437,58 @@ fn db_options(
     options
 }
 
+fn active_queries(flags: &Flags, fs: &SharedFs, dir: &Path, clock: &SharedClock) -> Arc<dyn promql::ActiveQueries> {
+    Arc::new(ActiveQueryFile::open(&**fs, dir, Arc::clone(clock), flags.int("query.max-concurrency").max(1) as usize))
+}
+
+/// The log, by the flags that begin with `prefix`.
+fn log_options(flags: &Flags, prefix: &str, max_age_ms: i64) -> wal::WalOptions {
+    let of = |name: &str| format!("{prefix}.{name}");
+    let compression = match (flags.bool(&of("wal-compression")), flags.text(&of("wal-compression-type"))) {
+        (false, _) => wal::Compression::None,
+        (true, "zstd") => wal::Compression::Zstd,
+        (true, _) => wal::Compression::Snappy,
+    };
+    let sync = match flags.text("storage.tsdb.wal-sync") {
+        "interval" => SyncPolicy::Interval(millis(flags.duration_ms("storage.tsdb.wal-sync-interval").unwrap_or(1000))),
+        "none" => SyncPolicy::None,
+        _ => SyncPolicy::EveryCommit,
+    };
+    wal::WalOptions {
+        segment_size: flags.size_bytes(&of("wal-segment-size")).unwrap_or(128 << 20),
+        compression,
+        sync,
+        cursor_budget: CursorBudget {
+            max_bytes: flags.size_bytes("storage.remote.log-budget-bytes").unwrap_or(8 << 30),
+            max_age: millis(max_age_ms),
+        },
+        ..wal::WalOptions::default()
+    }
+}
+
+fn agent_options(flags: &Flags, dir: &Path, fs: &SharedFs, clock: &SharedClock, registry: &Registry) -> AgentOptions {
+    // Prometheus' agent throws away after four hours what was not sent. Here that is done only when it is asked for.
+    let max_time =
+        if flags.is_given("storage.agent.retention.max-time") { "storage.agent.retention.max-time" } else { "storage.remote.log-budget-time" };
+    let duration = |name: &str, default: i64| millis(flags.duration_ms(name).unwrap_or(default));
+    AgentOptions {
+        dir: dir.to_path_buf(),
+        fs: Arc::clone(fs),
+        clock: Arc::clone(clock),
+        registry: registry.clone(),
+        wal: log_options(flags, "storage.agent", flags.duration_ms(max_time).unwrap_or(6 * 3_600_000)),
+        lock_file: !flags.bool("storage.agent.no-lockfile"),
+        truncate_every: duration("storage.agent.wal-truncate-frequency", 7_200_000),
+        min_time: duration("storage.agent.retention.min-time", 300_000),
+        max_series: 0,
+        background: true,
+    }
+}
+
 fn receiver(
     flags: &Flags,
     features: &Features,
-    db: &Arc<Db>,
+    store: &Store,
     registry: &Registry,
     clock: &SharedClock,
     in_flight: usize,
@@ -463,13 +504,14 @@ fn receiver(
         })
         .collect();
     let options = remote::receive::ReceiveOptions {
-        replica_labels: listed("storage.ha.replica-label"),
+        // Where nothing is stored nothing can be merged: the labels travel on to a parent that does.
+        replica_labels: if store.db().is_some() { listed("storage.ha.replica-label") } else { Vec::new() },
         accepted,
         max_in_flight_bytes: in_flight,
         start_zeros: features.start_zeros,
         ..remote::receive::ReceiveOptions::default()
     };
-    Arc::new(remote::receive::Receiver::new(db.clone(), options, registry, Arc::clone(clock)))
+    Arc::new(remote::receive::Receiver::new(store.merge(), options, registry, Arc::clone(clock)))
 }
 
 fn read_options(flags: &Flags) -> remote::read::ReadOptions {
@@ -480,15 +522,21 @@ fn read_options(flags: &Flags) -> remote::read::ReadOptions {
     }
 }
 
-/// Lets held samples of pairs go when nobody speaks any more.
-async fn tick(receiver: Arc<remote::receive::Receiver>, clock: SharedClock, shutdown: Shutdown) {
+/// Lets held samples of pairs go when nobody speaks any more, and looks for gaps.
+async fn tick(receiver: Arc<remote::receive::Receiver>, known: Option<Arc<KnownGaps>>, clock: SharedClock, shutdown: Shutdown) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(5)) => {}
             () = shutdown.requested() => return,
         }
-        let (r, now) = (Arc::clone(&receiver), clock.now_ms());
-        let _ = tokio::task::spawn_blocking(move || r.tick(now)).await;
+        let (r, k, now) = (Arc::clone(&receiver), known.clone(), clock.now_ms());
+        let done = tokio::task::spawn_blocking(move || {
+            r.tick(now);
+            if let Some(k) = k {
+                k.tick();
+            }
+        });
+        let _ = done.await;
     }
 }
 

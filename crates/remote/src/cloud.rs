@@ -1,5 +1,6 @@
 //! The `azuread` and `google_iam` sections of remote write: read and checked as the reference does, so that a file that holds them is judged
-//! rightly. Nothing is sent with them yet; whoever starts or reloads with one is told so by name.
+//! rightly. Tokens for `azuread` come from [`crate::azure`]; whoever starts or reloads with `google_iam` or with an Azure certificate is told by name that it cannot be
+//! done.
 
 use yaml::Secret;
 

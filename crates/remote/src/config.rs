@@ -177,7 +177,7 @@ impl RemoteWriteConfig {
     /// The key of an authentication that can be read but not done; None when all can be done.
     pub fn unsupported(&self) -> Option<&'static str> {
         match (&self.azuread, &self.google_iam) {
-            (Some(_), _) => Some("azuread"),
+            (Some(a), _) if a.certificate.is_some() => Some("azuread.certificate"),
             (_, Some(_)) => Some("google_iam"),
             _ => None,
         }

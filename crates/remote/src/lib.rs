@@ -8,6 +8,7 @@
 //!
 //! No HTTP server in here: the web room mounts what this room answers.
 
+mod azure;
 mod cloud;
 pub mod config;
 pub mod ledger;

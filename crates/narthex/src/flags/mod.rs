@@ -80,7 +80,7 @@ impl Flags {
 
     /// Refuses flags of the other mode, as Prometheus does (exit code 3).
     pub fn check_mode(&self) -> Result<(), String> {
-        let agent = self.bool("agent");
+        let agent = self.is_agent();
         let wrong = |f: &&Flag| self.given.contains(&f.name) && f.mode == if agent { Mode::Server } else { Mode::Agent };
         match FLAGS.iter().find(wrong) {
             None => Ok(()),
@@ -115,6 +115,16 @@ impl Flags {
     pub fn size_bytes(&self, name: &str) -> Option<u64> {
         let v = self.text(name);
         if v.is_empty() { None } else { Some(parse_size(v).expect("checked when parsed")) }
+    }
+
+    /// `--agent`, or `--enable-feature=agent` as up to 2.x.
+    pub fn is_agent(&self) -> bool {
+        self.bool("agent") || self.features().contains(&"agent")
+    }
+
+    /// Was the flag on the command line?
+    pub fn is_given(&self, name: &str) -> bool {
+        self.given.contains(&name)
     }
 
     /// Names given to --enable-feature.

@@ -58,4 +58,6 @@ fn wrong_ones_are_refused() {
     }
     assert!(run(&["--agent", "--query.timeout=1m"]).check_mode().is_err());
     assert!(run(&["--storage.agent.path=x"]).check_mode().is_err());
+    assert!(run(&["--enable-feature=exemplar-storage,agent", "--storage.agent.path=x"]).check_mode().is_ok());
+    assert!(run(&["--enable-feature=agent", "--storage.tsdb.path=x"]).check_mode().is_err());
 }

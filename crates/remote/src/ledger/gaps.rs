@@ -23,7 +23,7 @@ pub const MAX_GAPS_LISTED: usize = 10_000;
 pub enum GapKind {
     /// An uplink below has not sent this time yet: it may still come.
     Soft,
-    /// Every uplink that tells of itself has sent more than this: it does not come any more.
+    /// Every uplink that tells of itself and may carry the target has sent more than this: it does not come any more.
     Hard,
     /// No uplink tells of itself.
     Unknown,
@@ -93,8 +93,9 @@ pub fn gaps(queryable: &dyn Queryable, start_ms: i64, end_ms: i64, now_ms: i64, 
         if found.is_empty() {
             continue;
         }
-        found.iter_mut().for_each(|g| g.kind = kind(g, &backlogs));
-        report.targets.push(TargetGaps { labels: selection.labels(i).without_name(), interval_ms, gaps: found });
+        let labels = selection.labels(i).without_name();
+        found.iter_mut().for_each(|g| g.kind = kind(g, &labels, &backlogs));
+        report.targets.push(TargetGaps { labels, interval_ms, gaps: found });
     }
     if listed == MAX_GAPS_LISTED {
         report.warnings.push(format!("more gaps than the {MAX_GAPS_LISTED} that are listed"));
@@ -102,38 +103,64 @@ pub fn gaps(queryable: &dyn Queryable, start_ms: i64, end_ms: i64, now_ms: i64, 
     Ok(report)
 }
 
-fn kind(gap: &Gap, backlogs: &[Backlog]) -> GapKind {
+/// Labels that differ between an uplink's series and the targets behind it even though it is theirs.
+const OF_THE_UPLINK: [&str; 4] = ["job", "instance", "remote_name", "url"];
+
+/// Where the missing samples of a target are. Only uplinks that may carry it are asked: those that have no label of another value than the target.
+pub(super) fn kind(gap: &Gap, target: &Labels, backlogs: &[Backlog]) -> GapKind {
     let pending = |b: &Backlog| b.from_ms < gap.end_ms && b.to_ms > gap.start_ms && b.from_ms < b.to_ms;
+    let carries = |b: &&Backlog| {
+        let differs = |(n, v): (&str, &str)| !OF_THE_UPLINK.contains(&n) && target.get(n).is_some_and(|of_target| of_target != v);
+        !b.labels.iter().any(differs)
+    };
+    let mut carrying = backlogs.iter().filter(carries).peekable();
+    // When none carries it, the labels say nothing.
+    let known_carrier = carrying.peek().is_some();
     match backlogs {
         [] => GapKind::Unknown,
-        b if b.iter().any(pending) => GapKind::Soft,
+        _ if known_carrier && carrying.any(pending) => GapKind::Soft,
+        all if !known_carrier && all.iter().any(pending) => GapKind::Soft,
         _ => GapKind::Hard,
     }
 }
 
-/// The interval of a target, and where its samples are further apart than one and a half of it. Nothing is missing behind a staleness marker.
-pub(super) fn holes(t_ms: &[i64], v: &[f64], end_ms: i64) -> (i64, Vec<Gap>) {
+/// The distance of most neighbours; None for fewer than two samples.
+pub(super) fn interval_of(t_ms: &[i64]) -> Option<i64> {
     let mut deltas: Vec<i64> = t_ms.windows(2).map(|w| w[1] - w[0]).filter(|d| *d > 0).collect();
     if deltas.is_empty() {
-        return (0, Vec::new());
+        return None;
     }
     let middle = (deltas.len() - 1) / 2;
-    let interval = *deltas.select_nth_unstable(middle).1;
-    let limit = interval + interval / 2;
-    // What was scraped last may still be on its way, or wait for a pair's decision.
-    let tail_limit = interval * 4;
-    let ends = t_ms.iter().copied().skip(1).chain([end_ms]);
-    let gaps = t_ms
-        .iter()
-        .zip(v)
-        .zip(ends)
-        .filter(|((start, v), end)| !is_stale_nan(**v) && *end - **start > if *end == end_ms { tail_limit } else { limit })
-        .map(|((start, _), end)| {
-            // At the end of the range the next sample is due, not missing.
-            let due = if end == end_ms { 0 } else { 1 };
-            let missing = ((end - start + interval / 2) / interval - due).max(1);
-            Gap { start_ms: *start, end_ms: end, missing_scrapes: missing as u64, kind: GapKind::Unknown }
+    Some(*deltas.select_nth_unstable(middle).1)
+}
+
+/// Where neighbours are further apart than one and a half of the interval. Nothing is missing behind a staleness marker.
+pub(super) fn holes_at(t_ms: &[i64], v: &[f64], interval: i64) -> Vec<Gap> {
+    if interval <= 0 {
+        return Vec::new();
+    }
+    let pairs = t_ms.windows(2).zip(v);
+    let holes = pairs.filter(|(w, v)| !is_stale_nan(**v) && w[1] - w[0] > interval + interval / 2);
+    holes
+        .map(|(w, _)| {
+            let missing = ((w[1] - w[0] + interval / 2) / interval - 1).max(1);
+            Gap { start_ms: w[0], end_ms: w[1], missing_scrapes: missing as u64, kind: GapKind::Unknown }
         })
-        .collect();
+        .collect()
+}
+
+/// The interval of a target, and its holes, the one up to the end of the range included.
+pub(super) fn holes(t_ms: &[i64], v: &[f64], end_ms: i64) -> (i64, Vec<Gap>) {
+    let Some(interval) = interval_of(t_ms) else { return (0, Vec::new()) };
+    let mut gaps = holes_at(t_ms, v, interval);
+    if let (Some(last), Some(value)) = (t_ms.last(), v.last())
+        // What was scraped last may still be on its way, or wait for a pair's decision.
+        && end_ms - last > interval * 4
+        && !is_stale_nan(*value)
+    {
+        // At the end of the range the next sample is due, not missing.
+        let missing = ((end_ms - last + interval / 2) / interval).max(1);
+        gaps.push(Gap { start_ms: *last, end_ms, missing_scrapes: missing as u64, kind: GapKind::Unknown });
+    }
     (interval, gaps)
 }

@@ -3,9 +3,12 @@
 //! - [`Ledger`]: per sender, how new its samples are, how many, and what became of them. In memory: it says how things are now; what was lies in
 //!   the series that it exports.
 //! - [`gaps`]: which targets lack which intervals, found in the stored `up` series themselves.
+//! - [`known`] and [`notice`]: the same kept ready, so that a query is told what it touches.
 //! - [`tree`]: senders and the uplinks below them, as the series that travel up the tree tell.
 
 pub mod gaps;
+pub mod known;
+pub mod notice;
 pub mod tree;
 
 use crate::receive::merge::replicas::{Replica, ReplicaId};
@@ -95,6 +98,11 @@ impl Ledger {
         let seen = Arc::clone(&senders);
         registry.collector(move |out| out.extend(families(&seen.lock(), clock.now_ms())));
         Ledger { senders, last_tick_ms }
+    }
+
+    /// Nobody has sent anything since the start.
+    pub fn is_empty(&self) -> bool {
+        self.senders.lock().is_empty()
     }
 
     pub fn note(&self, sender: &str, a: &Arrival<'_>) {

@@ -59,8 +59,10 @@ pub fn tree(ledger: Option<&Ledger>, queryable: &dyn Queryable, now_ms: i64) -> 
 }
 
 /// A range of which an uplink has samples that its parent has not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Backlog {
+    /// Whose it is.
+    pub labels: Labels,
     pub from_ms: i64,
     pub to_ms: i64,
 }
@@ -74,7 +76,7 @@ pub(super) fn backlogs(queryable: &dyn Queryable, now_ms: i64) -> Result<Vec<Bac
         .filter_map(|u| {
             let behind = u.backlog_seconds? + u.missing_seconds.unwrap_or(0.0);
             let to_ms = if now_ms - u.told_ms > SILENT_MS { now_ms } else { u.told_ms };
-            Some(Backlog { from_ms: u.told_ms - (behind * 1000.0) as i64, to_ms })
+            Some(Backlog { labels: u.labels.clone(), from_ms: u.told_ms - (behind * 1000.0) as i64, to_ms })
         })
         .collect())
 }

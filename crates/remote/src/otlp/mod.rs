@@ -1,12 +1,13 @@
-//! OpenTelemetry's metrics in: one request's headers and body in, one answer out. Protocol buffers over HTTP, plain or gzip.
+//! OpenTelemetry's metrics in: one request's headers and body in, one answer out. Protocol buffers or JSON over HTTP, plain or gzip.
 //!
 //! What becomes of names, resources and histograms follows Prometheus' OTLP receiver, as its users' queries rely on it. Different from it: each
 //! point is judged by itself, late points are taken, and success is said when all is as durable as the storage's sync policy says. Delta
-//! temporality is refused by name. The JSON encoding is not taken.
+//! temporality is refused by name.
 
 mod convert;
 mod decode;
 mod histogram;
+mod json;
 mod names;
 
 pub use names::Translation;
@@ -24,6 +25,7 @@ use storage::{AppendError, AppendOptions, Appender, CommitError, HistogramSample
 /// The largest decoded body.
 pub const MAX_DECODED_BYTES: usize = 32 << 20;
 const MEDIA_TYPE: &str = "application/x-protobuf";
+const JSON_MEDIA_TYPE: &str = "application/json";
 /// Points further in the future than this are refused.
 const MAX_AHEAD_MS: i64 = 600_000;
 
@@ -73,8 +75,9 @@ impl OtlpReceiver {
     /// Answers one POST by the options as configured now. Blocks on the disk: call it from a thread that may.
     pub fn handle(&self, content_type: &str, content_encoding: &str, body: &[u8], options: &OtlpOptions) -> Answer {
         let media = content_type.split(';').next().unwrap_or("").trim();
-        if !media.eq_ignore_ascii_case(MEDIA_TYPE) {
-            return Answer::new(415, &format!("unsupported content type: {content_type}, supported: [{MEDIA_TYPE}]"));
+        let json = media.eq_ignore_ascii_case(JSON_MEDIA_TYPE);
+        if !json && !media.eq_ignore_ascii_case(MEDIA_TYPE) {
+            return Answer::new(415, &format!("unsupported content type: {content_type}, supported: [{JSON_MEDIA_TYPE}, {MEDIA_TYPE}]"));
         }
         let mut unpacked = Vec::new();
         let body = match content_encoding.trim() {
@@ -87,6 +90,12 @@ impl OtlpReceiver {
         };
         if body.len() > MAX_DECODED_BYTES {
             return Answer::new(413, &format!("decoded body is larger than {MAX_DECODED_BYTES} bytes"));
+        }
+        if json {
+            return match json::to_protobuf(body) {
+                Ok(body) => self.store_body(&body, options),
+                Err(why) => Answer::new(400, &why),
+            };
         }
         self.store_body(body, options)
     }

@@ -162,9 +162,51 @@ fn what_is_refused_says_why() {
     check(b"\x0a\xff", 400, "decode");
     let (store, clock) = (MemoryStore::shared(), ManualClock::at_ms(NOW_MS));
     let receiver = OtlpReceiver::new(store, &Registry::new(clock.clone()), clock);
-    assert_eq!(receiver.handle("application/json", "", b"{}", &options()).status, 415);
+    assert_eq!(receiver.handle("text/plain", "", b"{}", &options()).status, 415);
+    for (body, text) in [
+        ("{", "decode JSON"),
+        ("[]", "request is not an object"),
+        (r#"{"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": 7}]}]}]}"#, "name is not a text: 7"),
+        (r#"{"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"gauge": {"dataPoints": [{"asInt": "x"}]}}]}]}]}"#, "asInt is not a whole number"),
+    ] {
+        let a = receiver.handle("application/json", "", body.as_bytes(), &options());
+        assert!(a.status == 400 && a.body.contains(text), "{body}: {} {}", a.status, a.body);
+    }
     assert_eq!(receiver.handle("application/x-protobuf", "snappy", b"", &options()).status, 415);
     assert_eq!(receiver.handle("application/x-protobuf", "gzip", b"no gzip", &options()).status, 400);
+}
+
+/// The same points, written as JSON by another exporter.
+#[test]
+fn json_is_read_as_protocol_buffers_are() {
+    let resource = r#""resource": {"attributes": [
+        {"key": "service.name", "value": {"stringValue": "shop"}}, {"key": "service.namespace", "value": {"stringValue": "eu"}},
+        {"key": "service.instance.id", "value": {"stringValue": "i1"}}, {"key": "host.name", "value": {"stringValue": "h1"}}]}"#;
+    let t = format!(r#""timeUnixNano": "{}000000", "startTimeUnixNano": 0"#, NOW_MS);
+    let metrics = format!(
+        r#"{{"name": "http.requests", "unit": "1", "sum": {{"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": [
+            {{{t}, "asInt": "42", "attributes": [{{"key": "http.route", "value": {{"stringValue": "/a"}}}}, {{"key": "n", "value": {{"intValue": "-3"}}}},
+              {{"key": "l", "value": {{"arrayValue": {{"values": [{{"boolValue": true}}, {{"doubleValue": 0.5}}]}}}}}}],
+              "exemplars": [{{"asDouble": 1, "traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331"}}]}}]}}}},
+           {{"name": "lat", "unit": "s", "histogram": {{"aggregationTemporality": "AGGREGATION_TEMPORALITY_CUMULATIVE", "dataPoints": [
+            {{{t}, "count": "6", "sum": 9.5, "bucketCounts": ["1", "2", "3"], "explicitBounds": [0.5, 1.0], "min": 0.1}}]}}}},
+           {{"name": "zero", "gauge": {{"dataPoints": [{{{t}, "asDouble": 0}}]}}, "unknown": {{"x": []}}}}"#
+    );
+    let body = format!(r#"{{"resourceMetrics": [{{{resource}, "scopeMetrics": [{{"metrics": [{metrics}]}}]}}]}}"#);
+    let (store, clock) = (MemoryStore::shared(), ManualClock::at_ms(NOW_MS));
+    let receiver = OtlpReceiver::new(store.clone(), &Registry::new(clock.clone()), clock);
+    let a = receiver.handle("application/json; charset=utf-8", "", body.as_bytes(), &options());
+    assert_eq!((a.status, a.body.as_str()), (200, ""));
+    for (labels, v) in [
+        (r#"{__name__="http_requests_total", http_route="/a", instance="i1", job="eu/shop", l="[true,0.5]", n="-3"}"#, 42.0),
+        (r#"{__name__="lat_seconds_bucket", instance="i1", job="eu/shop", le="1"}"#, 3.0),
+        (r#"{__name__="lat_seconds_count", instance="i1", job="eu/shop"}"#, 6.0),
+        (r#"{__name__="zero", instance="i1", job="eu/shop"}"#, 0.0),
+        INFO,
+    ] {
+        assert_eq!(store.samples(labels), vec![(NOW_MS, v)], "{labels}");
+    }
+    assert_eq!(store.exemplars(), 1);
 }
 
 proptest! {

@@ -184,6 +184,94 @@ fn what_cannot_be_read_is_answered_by_its_status() {
     check("", "zstd", b"no zstd", 400, "decompress body");
 }
 
+/// Raw labels, in the order and with the bytes that are given.
+fn raw_series(labels: &[(&[u8], &[u8])], t_ms: i64) -> Vec<u8> {
+    let mut out = Vec::new();
+    proto::put_message_field(&mut out, 1, |out| {
+        for (n, v) in labels {
+            proto::put_message_field(out, 1, |out| {
+                proto::put_bytes_field(out, 1, n);
+                proto::put_bytes_field(out, 2, v);
+            });
+        }
+        proto::put_message_field(out, 2, |out| {
+            proto::put_double_field(out, 1, 1.0);
+            proto::put_varint_field(out, 2, t_ms as u64);
+        });
+    });
+    out
+}
+
+#[test]
+fn hostile_requests_are_answered_counted_and_cost_little() {
+    let clock = ManualClock::at_ms(NOW_MS);
+    let (store, registry) = (MemoryStore::shared(), Registry::new(clock.clone()));
+    let options = ReceiveOptions { max_decoded_bytes: 1 << 20, ..ReceiveOptions::default() };
+    let f = Fixture { receiver: Receiver::new(store.clone(), options, &registry, clock), store };
+    let count = |name: &str, label: &str| {
+        let all = registry.gather();
+        let family = all.iter().find(|m| m.name == name);
+        let of = |m: &stdx::metrics::Metric| match m.value {
+            stdx::metrics::Value::Counter(v) if label.is_empty() || m.labels.iter().any(|(_, v)| v == label) => v,
+            _ => 0.0,
+        };
+        family.map_or(0.0, |family| family.metrics.iter().map(of).sum::<f64>())
+    };
+    let send = |encoding: &str, body: &[u8]| {
+        f.receiver.handle(&Request { content_type: "", content_encoding: encoding, sender: "t", only_labels: &[], body })
+    };
+
+    // A few bytes that say, or turn out, to be very many: refused before memory is taken for them.
+    let mut bomb = Vec::new();
+    Compressor::new().compress(ContentEncoding::Zstd, &vec![0; 8 << 20], &mut bomb).expect("compress");
+    assert!(bomb.len() < 2000);
+    assert_eq!(send("zstd", &bomb).status, 413);
+    assert_eq!(send("snappy", b"\xff\xff\xff\xff\x0f\x00").status, 413, "a length of 4 GiB");
+    assert_eq!(count("narthex_receive_requests_total", "413"), 2.0);
+    assert!(f.receiver.buffers.lock().iter().all(|b| b.capacity() <= 2 << 20));
+
+    // A field that claims to be longer than its message, at each level.
+    for body in [b"\x0a\x7f".as_slice(), b"\x0a\x04\x0a\x7fab", b"\x0a\x06\x0a\x04\x0a\x7fab", b"\x0a\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"] {
+        let a = send("snappy", &snappy(body));
+        assert_eq!(a.status, 400, "{body:?}");
+        assert!(a.body.contains("decode"), "{}", a.body);
+    }
+    assert_eq!(count("narthex_receive_requests_total", "400"), 4.0);
+
+    // Labels: unsorted ones are sorted; twice, not UTF-8, too many are refused by name.
+    assert_eq!(send("snappy", &snappy(&raw_series(&[(b"z", b"1"), (b"__name__", b"m"), (b"a", b"2")], NOW_MS))).status, 204);
+    assert_eq!(f.store.samples(r#"{__name__="m", a="2", z="1"}"#).len(), 1);
+    let names: Vec<String> = (0..1100).map(|n| format!("l{n}")).collect();
+    let mut many: Vec<(&[u8], &[u8])> = names.iter().map(|n| (n.as_bytes(), b"v".as_slice())).collect();
+    many.push((b"__name__", b"m"));
+    for (labels, word) in [
+        ([(b"__name__".as_slice(), b"m".as_slice()), (b"a", b"1"), (b"a", b"1")].as_slice(), "duplicated label a"),
+        (&[(b"__name__", b"m"), (b"a", b"\xff\xfe")], "not valid UTF-8"),
+        (&[(b"__name__", b"m"), (b"\xc3(", b"1")], "not valid UTF-8"),
+        (&many, "1101 labels"),
+    ] {
+        let a = send("snappy", &snappy(&raw_series(labels, NOW_MS)));
+        assert!(a.status == 400 && a.body.contains(word), "{word}: {} {}", a.status, a.body);
+        assert!(a.body.len() < 4000, "the answer stays short");
+    }
+    assert_eq!(count("narthex_receive_refused_samples_total", "invalid_labels"), 4.0);
+
+    // Times that cannot be.
+    for t in [i64::MAX, NOW_MS + 86_400_000] {
+        assert_eq!(send("snappy", &snappy(&raw_series(&[(b"__name__", b"m")], t))).status, 400);
+    }
+    assert_eq!(count("narthex_receive_refused_samples_total", "out_of_bounds"), 2.0);
+
+    // One who repeats for ever: each a success, counted, and nothing grows.
+    let same = snappy(&raw_series(&[(b"__name__", b"again"), (b"__replica__", b"a")], NOW_MS));
+    for _ in 0..500 {
+        assert_eq!(send("snappy", &same).status, 204);
+    }
+    assert_eq!(f.store.samples(r#"{__name__="again"}"#).len(), 1);
+    assert_eq!(count("narthex_receive_duplicate_samples_total", ""), 499.0);
+    assert_eq!(f.receiver.ledger().senders().len(), 1);
+}
+
 #[test]
 fn a_full_storage_asks_the_sender_to_come_again() {
     let f = fixture(ReceiveOptions::default());

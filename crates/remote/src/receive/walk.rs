@@ -57,7 +57,8 @@ impl Receiver {
                     continue;
                 }
             };
-            if count == 0 && version == Version::V2 {
+            // Prometheus sends its exemplars as series of their own.
+            if count == 0 && series.exemplar_count() == 0 && version == Version::V2 {
                 tally
                     .refusals
                     .add(reasons::NO_SAMPLES, 0, || format!("TimeSeries must contain at least one sample or histogram for series {labels}"));

@@ -182,7 +182,7 @@ pub(super) async fn ask_parent(link: &Link) {
     let s = &link.shared;
     let version = s.parent.version(s.config.protobuf_message);
     let encoding = crate::wire::body::ContentEncoding::Snappy;
-    let body = super::batch::Encoder::new().encode(&[], version, encoding).unwrap_or_default();
+    let body = super::batch::Encoder::new().encode(&[], version, encoding, true).unwrap_or_default();
     let push = Push { version, encoding, body: client::Bytes::from(body), attempt: 0 };
     let answer = tokio::select! {
         biased;

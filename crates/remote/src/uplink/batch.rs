@@ -25,6 +25,12 @@ pub(super) struct Item {
     pub value: Value,
 }
 
+impl Item {
+    fn is_exemplar(&self) -> bool {
+        matches!(self.value, Value::Exemplar(_))
+    }
+}
+
 /// How many of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -85,11 +91,26 @@ impl Encoder {
         Encoder { v2: write2::Writer::new(), compressor: Compressor::new(), plain: Vec::new(), samples: Vec::new() }
     }
 
-    /// A compressed body with all items, in their order; neighbours of one series together.
-    pub(super) fn encode(&mut self, items: &[Item], version: Version, encoding: ContentEncoding) -> Result<Vec<u8>, WireError> {
+    /// A compressed body with all items, in their order; neighbours of one series together. `exemplars_alone`: the parent takes series that have nothing but exemplars; one that
+    /// follows the specification of 2.0 does not.
+    pub(super) fn encode(
+        &mut self,
+        items: &[Item],
+        version: Version,
+        encoding: ContentEncoding,
+        exemplars_alone: bool,
+    ) -> Result<Vec<u8>, WireError> {
         self.plain.clear();
-        for run in items.chunk_by(|a, b| Arc::ptr_eq(&a.series, &b.series)) {
-            self.put(run, version);
+        if version == Version::V2 && !exemplars_alone && items.iter().any(Item::is_exemplar) {
+            // Exemplars stand behind the samples of their scrape: they are brought to the series that they belong to.
+            let mut together = items.to_vec();
+            together.sort_by_key(|i| Arc::as_ptr(&i.series).addr());
+            together
+                .chunk_by(|a, b| Arc::ptr_eq(&a.series, &b.series))
+                .filter(|run| !run.iter().all(Item::is_exemplar))
+                .for_each(|run| self.put(run, version));
+        } else {
+            items.chunk_by(|a, b| Arc::ptr_eq(&a.series, &b.series)).for_each(|run| self.put(run, version));
         }
         if version == Version::V2 {
             self.v2.finish(&mut self.plain);

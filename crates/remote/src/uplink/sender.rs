@@ -136,7 +136,7 @@ impl Sender {
     async fn send(&mut self, part: &[Item]) -> Outcome {
         let s = Arc::clone(&self.shared);
         let (version, encoding) = (s.parent.version(s.config.protobuf_message), s.parent.encoding());
-        let body = match self.encoder.encode(part, version, encoding) {
+        let body = match self.encoder.encode(part, version, encoding, s.parent.is_ours()) {
             Ok(body) => client::Bytes::from(body),
             Err(e) => return Outcome::Refused { message: e.to_string() },
         };

@@ -1,6 +1,7 @@
 //! One request to the parent and what it answers. HTTP in the program, anything in a simulation.
 
 use super::batch::Counts;
+use crate::azure::AzureTokens;
 use crate::config::RemoteWriteConfig;
 use crate::receive::SENDER_HEADER;
 use crate::wire::body::ContentEncoding;
@@ -67,6 +68,7 @@ pub struct HttpTransport {
     client: HttpClient,
     request: Request,
     signer: Option<SigV4>,
+    azure: Option<AzureTokens>,
     clock: SharedClock,
 }
 
@@ -76,7 +78,7 @@ impl HttpTransport {
     /// `sender` is what this server calls itself, "" for nothing.
     pub fn new(config: &RemoteWriteConfig, name: &str, sender: &str, options: &Options) -> Result<Self, client::Error> {
         if let Some(key) = config.unsupported() {
-            let text = format!("remote write: {key} is not supported yet; use basic_auth, authorization, oauth2 or sigv4");
+            let text = format!("remote write: {key} is not supported yet; use basic_auth, authorization, oauth2, sigv4 or another way of azuread");
             return Err(client::Error::new(client::ErrorKind::Config, text));
         }
         let options = Options { round_robin_dns: config.round_robin_dns, ..options.clone() };
@@ -92,7 +94,8 @@ impl HttpTransport {
         }
         // Amazon's managed Prometheus.
         let signer = config.sigv4.as_ref().map(|s| SigV4::new(s, "aps", &options)).transpose()?;
-        Ok(HttpTransport { client, request, signer, clock: options.clock })
+        let azure = config.azuread.as_ref().map(|a| AzureTokens::new(a, name, &options)).transpose()?;
+        Ok(HttpTransport { client, request, signer, azure, clock: options.clock })
     }
 }
 
@@ -113,7 +116,14 @@ impl Transport for HttpTransport {
             if let Some(s) = &self.signer {
                 s.sign(&mut request).await.map_err(|e| TransportError(e.to_string()))?;
             }
+            if let Some(a) = &self.azure {
+                let token = a.header().await.map_err(|e| TransportError(e.to_string()))?;
+                request.headers.insert(header::AUTHORIZATION, token);
+            }
             let response = self.client.send(request).await.map_err(|e| TransportError(e.to_string()))?;
+            if let (401, Some(a)) = (response.status.as_u16(), &self.azure) {
+                a.forget();
+            }
             let mut answer = Answer::of_headers(response.status.as_u16(), &response.headers, self.clock.now_ms());
             if response.status.is_success() {
                 response.discard().await;

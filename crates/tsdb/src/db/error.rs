@@ -24,7 +24,7 @@ pub enum DbError {
 }
 
 impl DbError {
-    pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> DbError {
+    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> DbError {
         let doing = doing.into();
         move |source| DbError::Io { doing, source }
     }

@@ -64,7 +64,7 @@ impl Db {
         }
         let metrics = Metrics::new(&options.registry);
         fs.create_dir_all(dir).map_err(DbError::io(format!("create data directory {}", dir.display())))?;
-        let lock = lock(&options, &metrics)?;
+        let lock = lock(fs, dir, options.lock_file, &metrics.clean_start)?;
         let (blocks, bad) = open_blocks(fs, dir)?;
         let floor = blocks.iter().map(|b| b.meta()).filter(|m| !m.has_hint(HINT_OUT_OF_ORDER)).map(|m| m.max_time_ms).max();
         let last_ulid = blocks.iter().map(|b| b.ulid()).max().unwrap_or_default();
@@ -201,20 +201,21 @@ fn known_references(fs: &dyn Fs, wal: &Wal, last: u64) -> Result<Option<u64>, Db
     Ok(empty.then_some(0))
 }
 
-fn lock(options: &DbOptions, metrics: &Metrics) -> Result<Option<Box<dyn File>>, DbError> {
-    if !options.lock_file {
-        metrics.clean_start.set(-1.0);
+/// Takes the lock file of a directory, when that is wanted; `clean_start` tells how it was found.
+pub(crate) fn lock(fs: &SharedFs, dir: &Path, wanted: bool, clean_start: &stdx::metrics::Gauge) -> Result<Option<Box<dyn File>>, DbError> {
+    if !wanted {
+        clean_start.set(-1.0);
         return Ok(None);
     }
-    let path = options.dir.join(LOCK_FILE);
-    let left_behind = options.fs.exists(&path);
-    let mut file = options.fs.lock(&path).map_err(|e| match e.kind() {
-        io::ErrorKind::WouldBlock => DbError::Locked(options.dir.clone()),
-        _ => DbError::Io { doing: format!("lock DB directory {}", options.dir.display()), source: e },
+    let path = dir.join(LOCK_FILE);
+    let left_behind = fs.exists(&path);
+    let mut file = fs.lock(&path).map_err(|e| match e.kind() {
+        io::ErrorKind::WouldBlock => DbError::Locked(dir.to_path_buf()),
+        _ => DbError::Io { doing: format!("lock DB directory {}", dir.display()), source: e },
     })?;
     let pid = format!("{}\n", std::process::id());
     file.set_len(0).and_then(|()| file.write_at(0, pid.as_bytes())).map_err(DbError::io("write the lock file"))?;
-    metrics.clean_start.set(if left_behind { 0.0 } else { 1.0 });
+    clean_start.set(if left_behind { 0.0 } else { 1.0 });
     if left_behind {
         tracing::warn!("a lock file from a previous execution was replaced: it did not end cleanly");
     }

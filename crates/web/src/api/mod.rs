@@ -45,6 +45,8 @@ pub struct App {
     pub notifier: Option<Arc<::rules::Notifier>>,
     /// None unless the receiver is enabled.
     pub receiver: Option<Arc<remote::receive::Receiver>>,
+    /// What queries are told to be missing; None unless the receiver is enabled.
+    pub known_gaps: Option<Arc<remote::ledger::known::KnownGaps>>,
     /// None unless the OTLP receiver is enabled.
     pub otlp: Option<Arc<remote::otlp::OtlpReceiver>>,
     /// None for an agent.

@@ -6,7 +6,10 @@ use super::envelope::{ApiError, ApiResult, ErrorKind, Success};
 use crate::json::{Json, Stamps};
 use crate::server::Req;
 use promql::{Cancel, MatrixValue, QueryError, QueryOptions, QueryResult, QueryStats, SampleValue, Value, VectorValue};
+use remote::ledger::notice::Noticing;
+use std::sync::Arc;
 use std::time::Duration;
+use storage::Queryable;
 
 /// Points of one series that a range query may return.
 const MAX_POINTS: i64 = 11_000;
@@ -48,7 +51,9 @@ pub fn instant(app: &App, req: &Req, cancel: Cancel) -> ApiResult {
     let now = app.clock.now_ms();
     let ts = args::time_or(&req.params, "time", now)?;
     let options = options(req, cancel)?;
-    let result = app.engine.instant(app.queryable(req).as_ref(), req.params.get("query"), ts, &options)?;
+    let (storage, noticing) = storage(app, req, &options);
+    let mut result = app.engine.instant(storage.as_ref(), req.params.get("query"), ts, &options)?;
+    result.infos.extend(noticing.map(|n| n.infos()).unwrap_or_default());
     answer(req, result, limit)
 }
 
@@ -56,7 +61,9 @@ pub fn range(app: &App, req: &Req, cancel: Cancel) -> ApiResult {
     let limit = args::limit(&req.params)?;
     let (start, end, step) = range_times(req)?;
     let options = options(req, cancel)?;
-    let result = app.engine.range(app.queryable(req).as_ref(), req.params.get("query"), start, end, step, &options)?;
+    let (storage, noticing) = storage(app, req, &options);
+    let mut result = app.engine.range(storage.as_ref(), req.params.get("query"), start, end, step, &options)?;
+    result.infos.extend(noticing.map(|n| n.infos()).unwrap_or_default());
     answer(req, result, limit)
 }
 
@@ -114,6 +121,19 @@ fn write_operator(j: &mut Json, o: &promql::Operator) {
         write_operator(j.sep(&mut first), i);
     }
     j.raw("]}");
+}
+
+/// What a query is asked of. Where somebody has sent samples and some are known to be missing, it also notices which of the gaps the query touches.
+fn storage(app: &App, req: &Req, options: &QueryOptions) -> (Arc<dyn Queryable>, Option<Arc<Noticing>>) {
+    let receives = app.receiver.as_ref().is_some_and(|r| !r.ledger().is_empty());
+    match &app.known_gaps {
+        Some(known) if receives && !known.is_empty() => {
+            let lookback_ms = options.lookback_delta_ms.unwrap_or(app.options.lookback_delta_ms);
+            let noticing = Arc::new(Noticing::new(app.queryable(req), Arc::clone(known), lookback_ms));
+            (Arc::clone(&noticing) as Arc<dyn Queryable>, Some(noticing))
+        }
+        _ => (app.queryable(req), None),
+    }
 }
 
 fn answer(req: &Req, result: QueryResult, limit: usize) -> ApiResult {
