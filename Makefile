@@ -4,7 +4,7 @@ BIN     := target/$(PROFILE)/narthex
 SHARED  ?= ../shared
 export NARTHEX_CONFORMANCE ?= $(abspath $(SHARED))/conformance
 
-.PHONY: build run test lint conformance e2e crash kill diff-promql fuzz bench doc clean
+.PHONY: build run test lint conformance e2e crash kill faults diff-promql fuzz bench bench-uplink doc clean
 
 build: ## the optimized binary
 	cargo build --release -p narthex
@@ -37,12 +37,18 @@ kill: build ## kill -9 of the built binary under load, KILLS times
 e2e: build ## the story of docs/story.md with real peers, which must be there
 	NARTHEX_REQUIRE=peers cargo test --release -p narthex-tests --test story -- --nocapture --test-threads 4
 
+faults: build ## processes killed and links cut, beside real peers, which must be there: the table of docs/faults.md; about an hour (MINUTES for its last row, SEED)
+	NARTHEX_REQUIRE=peers NARTHEX_FAULTS_MINUTES=$(or $(MINUTES),30) NARTHEX_FAULTS_SEED=$(or $(SEED),1) cargo test --release -p narthex-tests --test faults -- --ignored --nocapture
+
 fuzz: ## the property tests that feed parsers and decoders arbitrary bytes, many more cases than in `make test`
 	PROPTEST_CASES=$(or $(N),20000) cargo test --release --workspace --lib -- never_panic arbitrary damaged
 
 bench: build ## criterion benchmarks of the pieces; with SHARED also a small load against the peers
 	cargo bench -p narthex-promql -p narthex-tsdb
 	@test ! -d $(SHARED)/bench || NARTHEX=$(abspath $(BIN)) $(SHARED)/bench/run.py load --kinds narthex,prom,vm --series 20000 --steps 240 --tag small
+
+bench-uplink: build ## what an uplink carries and costs between two processes, beside real Prometheus; and a catch-up after an hour
+	NARTHEX_REQUIRE=peers cargo test --release -p narthex-tests --test uplink_speed -- --ignored --nocapture --test-threads 1
 
 doc: ## rustdoc of all crates
 	cargo doc --workspace --no-deps

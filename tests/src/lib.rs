@@ -4,11 +4,13 @@
 #![allow(clippy::disallowed_methods, reason = "tests live in real time, on the real disk, in a real environment")]
 
 mod http;
+mod netns;
 mod peers;
 mod server;
 mod target;
 
 pub use http::{Answer, get, post_form, request};
+pub use netns::{Link, Namespace};
 pub use peers::{Require, node_exporter, peer, skip};
 pub use server::{Kind, Server, free_port};
 pub use target::CounterTarget;

@@ -1,4 +1,4 @@
-//! A server under test as a process: Narthex, or a real Prometheus in its place.
+//! A server under test as a process: Narthex, or a real peer in its place.
 
 use crate::http::{encode, get, post_form};
 use crate::peers::peer;
@@ -15,6 +15,28 @@ use std::time::Duration;
 pub enum Kind {
     Narthex,
     Prometheus,
+    /// A single server that receives and answers.
+    VictoriaMetrics,
+    /// Scrapes and forwards. Where to is an argument (`-remoteWrite.url`), not in its file.
+    Vmagent,
+}
+
+impl Kind {
+    fn peer_name(self) -> Option<&'static str> {
+        match self {
+            Kind::Narthex => None,
+            Kind::Prometheus => Some("prometheus"),
+            Kind::VictoriaMetrics => Some("victoria-metrics"),
+            Kind::Vmagent => Some("vmagent"),
+        }
+    }
+
+    fn ready_path(self) -> &'static str {
+        match self {
+            Kind::Narthex | Kind::Prometheus => "/-/ready",
+            Kind::VictoriaMetrics | Kind::Vmagent => "/health",
+        }
+    }
 }
 
 /// A port that was free a moment ago and that no other test was given.
@@ -32,6 +54,12 @@ pub struct Server {
     pub kind: Kind,
     pub name: String,
     pub port: u16,
+    /// Where it is reached.
+    pub host: String,
+    /// What it listens on, when that is another address.
+    pub listen: Option<String>,
+    /// The network namespace that it runs in.
+    pub namespace: Option<String>,
     dir: tempfile::TempDir,
     args: Vec<String>,
     child: Option<Child>,
@@ -42,14 +70,17 @@ pub struct Server {
 impl Server {
     /// Not started yet. None when the program is missing (which has been said).
     pub fn new(kind: Kind, name: &str, config: &str, args: &[&str]) -> Option<Server> {
-        if kind == Kind::Prometheus {
-            peer("prometheus")?;
+        if let Some(name) = kind.peer_name() {
+            peer(name)?;
         }
         let dir = tempfile::tempdir().expect("a temporary directory");
         let s = Server {
             kind,
             name: name.to_string(),
             port: free_port(),
+            host: "127.0.0.1".to_string(),
+            listen: None,
+            namespace: None,
             dir,
             args: args.iter().map(|a| (*a).to_string()).collect(),
             child: None,
@@ -68,11 +99,11 @@ impl Server {
     }
 
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}", self.address())
     }
 
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host, self.port)
     }
 
     pub fn path(&self) -> &Path {
@@ -94,7 +125,7 @@ impl Server {
 
     pub fn program(kind: Kind) -> PathBuf {
         match kind {
-            Kind::Prometheus => peer("prometheus").expect("looked for when the server was made"),
+            Kind::Prometheus | Kind::VictoriaMetrics | Kind::Vmagent => kind.peer_name().and_then(peer).expect("looked for when the server was made"),
             Kind::Narthex => {
                 let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/narthex");
                 let path = std::env::var("NARTHEX_BIN").map_or(built, PathBuf::from);
@@ -105,11 +136,31 @@ impl Server {
     }
 
     pub fn command(&self) -> Command {
-        let mut c = Command::new(Self::program(self.kind));
-        c.arg(format!("--config.file={}", self.dir.path().join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", self.data().display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{}", self.port))
-            .args(&self.args);
+        let program = Self::program(self.kind);
+        let mut c = match &self.namespace {
+            None => Command::new(program),
+            Some(name) => {
+                let mut c = Command::new("ip");
+                c.args(["netns", "exec", name]).arg(program);
+                c
+            }
+        };
+        let listen = format!("{}:{}", self.listen.as_deref().unwrap_or(&self.host), self.port);
+        let (config, data) = (self.dir.path().join("prometheus.yml"), self.data());
+        let (config, data) = (config.display(), data.display());
+        match self.kind {
+            Kind::Narthex | Kind::Prometheus => {
+                let agent = self.args.iter().any(|a| a == "--agent" || a == "--enable-feature=agent");
+                c.arg(format!("--config.file={config}"))
+                    .arg(format!("--storage.{}.path={data}", if agent { "agent" } else { "tsdb" }))
+                    .arg(format!("--web.listen-address={listen}"))
+            }
+            Kind::VictoriaMetrics => c.arg(format!("-storageDataPath={data}")).arg(format!("-httpListenAddr={listen}")).arg("-retentionPeriod=1y"),
+            Kind::Vmagent => {
+                c.arg(format!("-promscrape.config={config}")).arg(format!("-remoteWrite.tmpDataPath={data}")).arg(format!("-httpListenAddr={listen}"))
+            }
+        };
+        c.args(&self.args);
         c
     }
 
@@ -127,7 +178,7 @@ impl Server {
     }
 
     pub fn wait_ready(&mut self) {
-        let url = format!("{}/-/ready", self.url());
+        let url = format!("{}{}", self.url(), self.kind.ready_path());
         let name = format!("{} to be ready; its log:\n{}", self.name, self.log());
         crate::wait_for(&name, Duration::from_secs(60), || {
             if let Some(c) = &mut self.child
@@ -137,6 +188,31 @@ impl Server {
             }
             get(&url).ok().filter(|a| a.status == 200)
         });
+    }
+
+    /// CPU time of the process so far, of user and system, in seconds.
+    pub fn cpu_seconds(&self) -> f64 {
+        let pid = self.child.as_ref().expect("running").id();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a running process has a stat file");
+        let after_name = stat.rsplit(')').next().unwrap_or("");
+        let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
+        // Linux counts in hundredths, whatever its own clock does.
+        ticks as f64 / 100.0
+    }
+
+    /// Resident memory in MB, and its peak.
+    pub fn memory_mb(&self) -> (f64, f64) {
+        let pid = self.child.as_ref().expect("running").id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process has a status file");
+        let of = |name: &str| {
+            let line = status.lines().find(|l| l.starts_with(name)).unwrap_or("");
+            line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+        };
+        (of("VmRSS:"), of("VmHWM:"))
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
     }
 
     /// kill -9.

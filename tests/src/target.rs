@@ -16,7 +16,12 @@ pub struct CounterTarget {
 impl CounterTarget {
     /// Exposes `scrapes_total` and as many further series as asked for.
     pub fn start(series: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_on("127.0.0.1", series)
+    }
+
+    /// Listens on this address, in a port of its own.
+    pub fn start_on(ip: &str, series: usize) -> Self {
+        let listener = TcpListener::bind((ip, 0)).expect("a free port");
         let address = listener.local_addr().expect("bound").to_string();
         let t = CounterTarget { address, scrapes: Arc::default(), nonsense: Arc::default(), stop: Arc::default() };
         let (scrapes, nonsense, stop) = (t.scrapes.clone(), t.nonsense.clone(), t.stop.clone());
@@ -32,6 +37,10 @@ impl CounterTarget {
             }
         });
         t
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.rsplit(':').next().and_then(|p| p.parse().ok()).expect("an address has a port")
     }
 
     pub fn scrapes(&self) -> u64 {

@@ -2,8 +2,8 @@
 //!
 //! The outage of the story lasts 60 s; here it is shorter unless `NARTHEX_LONG` is set.
 
-use crate::tools::{RECEIVER, assert_all_arrives, assert_rises, config, job, missing, points, series, sleep, uplink, wait_for_points};
-use narthex_tests::{CounterTarget, Server, vector};
+use crate::tools::{RECEIVER, assert_all_arrives, assert_rises, config, job, missing, points, seconds, series, sleep, uplink, wait_for_points};
+use narthex_tests::{CounterTarget, Server, vector, wait_for};
 use serde_json::json;
 
 #[test]
@@ -43,6 +43,14 @@ fn a_leaf_dies_while_the_central_is_away() {
     let kinds: Vec<_> =
         gaps["data"]["targets"].as_array().expect("a list").iter().flat_map(|t| t["gaps"].as_array().cloned().unwrap_or_default()).collect();
     assert!(kinds.len() <= 1, "one hole at most: {gaps}");
+    if !kinds.is_empty() {
+        // A query that reads over the hole is told of it, one that does not is not.
+        let infos = |query: &str| central.query(query)["infos"].as_array().cloned().unwrap_or_default();
+        let told = wait_for("a query to be told of the hole", seconds(60), || Some(infos("increase(scrapes_total[10m])")).filter(|i| !i.is_empty()));
+        let text = told[0].as_str().expect("text");
+        assert!(text.starts_with("ledger: target {") && text.contains("job=\"서버-1\"") && text.contains(" lacks "), "{text}");
+        assert!(infos("no_such_metric").is_empty() && infos("increase(scrapes_total{job=\"다른\"}[10m])").is_empty());
+    }
     assert_eq!(vector(&central.query("count(scrapes_total)")).first().map(|v| v.1), Some(1.0));
     leaf.stop();
     central.stop();

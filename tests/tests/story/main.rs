@@ -8,6 +8,7 @@ mod tools;
 mod wire;
 
 mod admin;
+mod agent;
 mod bad_input;
 mod cut;
 mod federate;
