@@ -51,8 +51,9 @@ pub fn push_api(out: &mut Vec<u8>, v: f64) {
 /// Numbers that all ways of writing write alike; None for others.
 #[inline]
 fn push_usual(out: &mut Vec<u8>, v: f64) -> Option<()> {
-    if v == v.trunc() && v.abs() < 1e15 && !(v == 0.0 && v.is_sign_negative()) {
-        out.extend_from_slice(itoa::Buffer::new().format(v as i64).as_bytes());
+    let whole = v as i64;
+    if whole as f64 == v && v.abs() < 1e15 && !(v == 0.0 && v.is_sign_negative()) {
+        out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
     } else if WITHOUT_EXPONENT.contains(&v.abs()) {
         let mut buf = zmij::Buffer::new();
         let s = buf.format_finite(v).as_bytes();

@@ -16,7 +16,7 @@ pub mod value;
 
 pub use annotations::Notes;
 pub use engine::{
-    ActiveQueries, Cancel, Cost, Engine, EngineOptions, ErrorKind, Explained, Operator, QueryError, QueryLog, QueryLogEntry, QueryOptions,
+    ActiveQueries, Cancel, Cost, Engine, EngineOptions, ErrorKind, Explained, Operator, Place, QueryError, QueryLog, QueryLogEntry, QueryOptions,
     QueryResult, QueryStats, SampleStats, Timings,
 };
 pub use value::{MatrixValue, SampleValue, SeriesView, Steps, Value, VectorSample, VectorValue};

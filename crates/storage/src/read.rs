@@ -41,6 +41,16 @@ pub trait Querier: Send + Sync {
     /// Matchers see absent labels as "".
     fn select(&self, sorted: bool, hints: &SelectHints, matchers: &[Matcher]) -> Result<Arc<dyn Selection>, ReadError>;
 
+    /// No more series than this fit, as far as that is known in memory and without looking at any; None when it is not.
+    fn at_most(&self, _matchers: &[Matcher]) -> Option<u64> {
+        None
+    }
+
+    /// No more values than this has the label, as far as that is known in memory and without looking at any; None when it is not.
+    fn values_at_most(&self, _name: &str) -> Option<u64> {
+        None
+    }
+
     /// Values of a label, sorted, of series that fit all matchers.
     fn label_values(&self, name: &str, hints: LabelHints, matchers: &[Matcher]) -> Result<(Vec<String>, Warnings), ReadError>;
 

@@ -21,8 +21,10 @@ pub fn need(method: &Method, path: &str) -> Need {
 fn can_be_narrowed(path: &str) -> bool {
     let Some(p) = path.strip_prefix("/api/v1/") else { return false };
     let first = p.split('/').next().unwrap_or(p);
-    matches!(first, "query" | "query_range" | "query_exemplars" | "format_query" | "parse_query" | "labels" | "label" | "series" | "search")
-        || matches!(p, "status/buildinfo" | "openapi.yaml")
+    matches!(
+        first,
+        "query" | "query_range" | "explain" | "query_exemplars" | "format_query" | "parse_query" | "labels" | "label" | "series" | "search"
+    ) || matches!(p, "status/buildinfo" | "openapi.yaml")
 }
 
 /// Whether this client may ask that; else the answer that says no.

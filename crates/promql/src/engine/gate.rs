@@ -15,7 +15,7 @@ pub(super) struct Gate {
 }
 
 /// A turn; ends when dropped.
-pub(super) struct Place<'a>(&'a Gate);
+pub struct Place<'a>(&'a Gate);
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
@@ -27,6 +27,15 @@ impl Drop for Place<'_> {
 impl Gate {
     pub fn new(limit: usize) -> Self {
         Gate { limit: limit.max(1), running: Mutex::new(0), left: Condvar::new() }
+    }
+
+    /// A turn, if there is one without waiting.
+    pub fn try_enter(&self) -> Option<Place<'_>> {
+        let mut running = self.running.lock();
+        (*running < self.limit).then(|| {
+            *running += 1;
+            Place(self)
+        })
     }
 
     pub fn enter(&self, cancel: &Cancel, clock: &SharedClock, deadline: Duration) -> Result<Place<'_>, QueryError> {

@@ -4,10 +4,12 @@ mod error;
 mod explained;
 mod gate;
 mod stats;
+mod weight;
 
 pub use crate::exec::profile::Cost;
 pub use error::{ErrorKind, QueryError};
 pub use explained::{Explained, Operator};
+pub use gate::Place;
 pub use stats::{QueryStats, SampleStats, Timings};
 
 use crate::annotations::Annotations;
@@ -31,6 +33,11 @@ use storage::Queryable;
 
 /// Steps of one query; beyond it nobody could hold the answer. The API refuses far fewer already.
 pub const MAX_STEPS: i64 = 100_000_000;
+
+/// Cells of a query that is little work: well below a millisecond.
+const MOST_LIGHT_CELLS: u64 = 30_000;
+/// Bytes of the text of such a query: it is not nested deeply either.
+const LONGEST_LIGHT: usize = 256;
 
 /// How an engine is set up. `new` gives Prometheus' defaults.
 #[derive(Clone)]
@@ -160,6 +167,8 @@ pub struct QueryOptions {
     pub timeout: Option<Duration>,
     pub per_step_stats: bool,
     pub cancel: Option<Cancel>,
+    /// The caller holds a turn ([`Engine::turn_at_once`]) as long as the query runs.
+    pub has_turn: bool,
     /// Who asked, for the query log: names and values.
     pub origin: Vec<(String, String)>,
     /// Where the operators and their costs go to, if they are wanted; see [`Engine::explain`].
@@ -257,6 +266,25 @@ impl Engine {
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
         self.run_parsed(storage, query, Some(expr), Times { start_ms: t_ms, end_ms: t_ms, step_ms: 0 }, options)
+    }
+
+    /// A turn for one query, if there is one now: for callers that must not wait. Goes with [`QueryOptions::has_turn`].
+    pub fn turn_at_once(&self) -> Option<Place<'_>> {
+        self.gate.try_enter()
+    }
+
+    /// Is a query so little work that it need not be given to another thread? Asked of numbers that the storage has at hand; `step_ms` 0 for an
+    /// instant query, at `end_ms`. A query that cannot be run is little work.
+    pub fn is_light(&self, storage: &dyn Queryable, query: &str, start_ms: i64, end_ms: i64, step_ms: i64) -> bool {
+        if query.len() > LONGEST_LIGHT {
+            return false;
+        }
+        let Ok(expr) = parse::parse_expr(query, &self.options.parse) else { return true };
+        let default_step_ms = self.default_step_ms.load(Ordering::Relaxed);
+        let Ok(plan) = plan::build(&expr, &plan::Context { query, start_ms, end_ms, step_ms, default_step_ms }) else { return true };
+        let steps = if step_ms > 0 { (end_ms.saturating_sub(start_ms) / step_ms).max(0) as u64 + 1 } else { 1 };
+        let scales = weight::Scales { storage, start_ms, end_ms, steps, lookback_ms: self.options.lookback_delta_ms };
+        scales.weigh(&plan).is_some_and(|cells| cells <= MOST_LIGHT_CELLS)
     }
 
     /// Runs a query and tells where its time went; the answer is thrown away. `step_ms` 0 for an instant query, at `end_ms`.
@@ -361,7 +389,7 @@ impl Engine {
             )));
         }
         let waited = clock.monotonic();
-        let place = self.gate.enter(cancel, clock, deadline);
+        let place = if options.has_turn { Ok(None) } else { self.gate.enter(cancel, clock, deadline).map(Some) };
         stats.timings.exec_queue = clock.monotonic().saturating_sub(waited);
         self.metrics.queue.observe(stats.timings.exec_queue);
         let _place = place?;

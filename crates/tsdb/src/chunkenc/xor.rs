@@ -253,7 +253,18 @@ impl<'a> Reader<'a> {
             leading => (u32::from(leading), 64 - u32::from(leading) - u32::from(self.v.trailing)),
         };
         let (bytes, pos) = (self.bits.bytes(), self.bits.position());
-        Ok(Walk { bytes, pos, t: self.t_ms, delta: self.t_delta as i64, value: self.v.bits, leading, len, at, too_wide: false })
+        Ok(Walk {
+            bytes,
+            pos,
+            t: self.t_ms,
+            delta: self.t_delta as i64,
+            value: self.v.bits,
+            leading,
+            len,
+            at,
+            left: t_out.len() - at,
+            too_wide: false,
+        })
     }
 
     #[cold]
@@ -286,34 +297,42 @@ struct Walk<'a> {
     /// Leading zeros and length of the window.
     leading: u32,
     len: u32,
-    /// Samples read.
+    /// Samples in the columns.
     at: usize,
+    /// Samples that are still to be read.
+    left: usize,
     too_wide: bool,
 }
 
 impl Walk<'_> {
-    /// Fills the columns; stops some samples behind `end_ms`.
-    fn fill(mut self, end_ms: i64, t_out: &mut [i64], v_out: &mut [f64]) -> Self {
+    /// Fills the columns with what may be in the range; begins some samples before `start_ms` and stops some behind `end_ms`.
+    fn fill(mut self, start_ms: i64, end_ms: i64, t_out: &mut [i64], v_out: &mut [f64]) -> Self {
         let room = t_out.len().min(v_out.len());
         let (t_out, v_out) = (&mut t_out[..room], &mut v_out[..room]);
-        while self.at < room && self.t <= end_ms {
-            let stop = room.min(self.at + LOOK_AFTER);
-            while self.at < stop {
+        while self.left > 0 && self.t <= end_ms {
+            // What lies before the range is written over.
+            if self.t < start_ms {
+                self.at = 0;
+            }
+            let stop = self.at + self.left.min(LOOK_AFTER);
+            let from = self.at;
+            while self.at < stop && self.at < room {
                 let w = bits::peek(self.bytes, self.pos);
                 if w >> 56 == 0 {
-                    self.same(w, t_out, v_out);
+                    self.same(w, stop, t_out, v_out);
                 } else {
                     self.step(w, t_out, v_out);
                 }
             }
+            self.left -= self.at - from;
         }
         self
     }
 
     /// Two zero bits are a sample on time with the same value: all that are in sight at once.
     #[inline(always)]
-    fn same(&mut self, w: u64, t_out: &mut [i64], v_out: &mut [f64]) {
-        let n = ((w.leading_zeros() / 2) as usize).min(28).min(t_out.len() - self.at);
+    fn same(&mut self, w: u64, stop: usize, t_out: &mut [i64], v_out: &mut [f64]) {
+        let n = ((w.leading_zeros() / 2) as usize).min(28).min(stop - self.at);
         let value = f64::from_bits(self.value);
         for (t, v) in t_out[self.at..self.at + n].iter_mut().zip(&mut v_out[self.at..self.at + n]) {
             self.t = self.t.wrapping_add(self.delta);
@@ -383,7 +402,7 @@ pub fn decode(bytes: &[u8], start_ms: i64, end_ms: i64, out: &mut SeriesData) ->
     out.t_ms.resize(base + room, 0);
     out.v.resize(base + room, 0.0);
     let (t_out, v_out) = (&mut out.t_ms[base..], &mut out.v[base..]);
-    let walk = r.start(t_out, v_out).map(|w| w.fill(end_ms, t_out, v_out));
+    let walk = r.start(t_out, v_out).map(|w| w.fill(start_ms, end_ms, t_out, v_out));
     let (mut n, result) = match walk {
         Ok(w) if w.is_good() => (w.at, Ok(())),
         _ => carefully(bytes, t_out, v_out),

@@ -70,6 +70,14 @@ impl Querier for HeadQuerier {
         }))
     }
 
+    fn at_most(&self, matchers: &[Matcher]) -> Option<u64> {
+        Some(select::at_most(&self.head.index, matchers))
+    }
+
+    fn values_at_most(&self, name: &str) -> Option<u64> {
+        Some(self.head.index.read().pairs.name(name).map_or(0, |n| n.pairs.len() as u64))
+    }
+
     fn label_values(&self, name: &str, hints: LabelHints, matchers: &[Matcher]) -> Result<(Vec<String>, Warnings), ReadError> {
         let mut values = select::label_values(&self.head.index, name, self.slots(matchers).as_ref());
         values.sort_unstable();

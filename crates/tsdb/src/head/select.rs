@@ -14,6 +14,13 @@ use std::collections::HashMap;
 /// Values looked at in one go.
 const PIECE: usize = 4096;
 
+/// No more series than this fit: the fewest that any pair that must be there has.
+pub fn at_most(lock: &RwLock<HeadIndex>, matchers: &[Matcher]) -> u64 {
+    let index = lock.read();
+    let with = |m: &Matcher| pair_of(&index, m).map_or(0, |p| index.pairs.postings(p).len());
+    matchers.iter().filter(|m| m.op == MatchOp::Equal && !m.value.is_empty()).map(with).min().unwrap_or_else(|| index.len())
+}
+
 /// Slots of the series that fit all matchers.
 pub fn select(lock: &RwLock<HeadIndex>, matchers: &[Matcher]) -> RoaringBitmap {
     // Ids may change their meaning between two pieces when series leave: then once more, at last without letting go.

@@ -182,18 +182,64 @@ pub async fn handle(app: Arc<App>, req: Req, path: String) -> Reply {
             openapi::document(&req, &app.options.external_url, &app.options.build.version)
         }
         _ => {
-            let worker = Arc::clone(&app);
-            let cancel = promql::Cancel::on(req.gone.clone());
-            match tokio::task::spawn_blocking(move || dispatch(&worker, &req, &path, &cancel)).await {
-                Ok(reply) => reply,
-                Err(e) => ApiError::new(ErrorKind::Internal, format!("request failed: {e}")).reply(),
+            let asked = Asked { cancel: promql::Cancel::on(req.gone.clone()), has_turn: false };
+            match at_once(&app, &req, &path, &asked) {
+                Some(reply) => reply,
+                None => {
+                    let worker = Arc::clone(&app);
+                    match tokio::task::spawn_blocking(move || dispatch(&worker, &req, &path, &asked)).await {
+                        Ok(reply) => reply,
+                        Err(e) => ApiError::new(ErrorKind::Internal, format!("request failed: {e}")).reply(),
+                    }
+                }
             }
         }
     };
     app.with_cors(&origin, reply)
 }
 
-fn dispatch(app: &App, req: &Req, path: &str, cancel: &promql::Cancel) -> Reply {
+/// How a request is being answered.
+pub struct Asked {
+    pub cancel: promql::Cancel,
+    /// A turn of the query engine is held for it.
+    pub has_turn: bool,
+}
+
+/// Series, or values, that a small answer may be made of.
+const MOST_LIGHT: u64 = 1000;
+
+/// Answers what is little work in memory where the request was read: handing it to another thread and back would cost more than the work.
+fn at_once(app: &App, req: &Req, path: &str, asked: &Asked) -> Option<Reply> {
+    if app.options.agent {
+        return None;
+    }
+    let few = |ask: &dyn Fn(&dyn storage::Querier) -> Option<u64>| {
+        let all = app.queryable(req).querier(args::MIN_TIME_MS, args::MAX_TIME_MS);
+        all.ok().and_then(|q| ask(q.as_ref())).is_some_and(|n| n <= MOST_LIGHT)
+    };
+    let light = match path {
+        "query" => query::is_light(app, req, false),
+        "query_range" => query::is_light(app, req, true),
+        // The number of names is about that of names of names.
+        "labels" => req.params.find("match[]").is_none() && few(&|q| q.values_at_most(model::name::METRIC_NAME)),
+        "label/__name__/values" => req.params.find("match[]").is_none() && few(&|q| q.values_at_most(model::name::METRIC_NAME)),
+        "series" => series::is_light(req, &|matchers| few(&|q| q.at_most(matchers))),
+        "status/buildinfo" => true,
+        _ => false,
+    };
+    if !light {
+        return None;
+    }
+    let turn = path.starts_with("query").then(|| app.engine.turn_at_once());
+    if matches!(turn, Some(None)) {
+        return None;
+    }
+    let asked = Asked { cancel: asked.cancel.clone(), has_turn: turn.is_some() };
+    let answer = std::panic::AssertUnwindSafe(|| dispatch(app, req, path, &asked));
+    Some(std::panic::catch_unwind(answer).unwrap_or_else(|_| ApiError::new(ErrorKind::Internal, "request failed: panic").reply()))
+}
+
+fn dispatch(app: &App, req: &Req, path: &str, asked: &Asked) -> Reply {
     let segments: Vec<&str> = path.split('/').collect();
     if app.options.agent && (SERVER_ONLY.contains(&segments[0]) || path.starts_with("status/tsdb")) {
         return ApiError::new(ErrorKind::Execution, "unavailable with Prometheus Agent").reply();
@@ -208,9 +254,9 @@ fn dispatch(app: &App, req: &Req, path: &str, cancel: &promql::Cancel) -> Reply 
         return search::search(app, req, subject);
     }
     let result = match (segments.as_slice(), get, post, post || put) {
-        (["query"], true, _, _) | (["query"], _, true, _) => query::instant(app, req, cancel.clone()),
-        (["query_range"], true, _, _) | (["query_range"], _, true, _) => query::range(app, req, cancel.clone()),
-        (["explain"], true, _, _) | (["explain"], _, true, _) => query::explain(app, req, cancel.clone()),
+        (["query"], true, _, _) | (["query"], _, true, _) => query::instant(app, req, asked),
+        (["query_range"], true, _, _) | (["query_range"], _, true, _) => query::range(app, req, asked),
+        (["explain"], true, _, _) | (["explain"], _, true, _) => query::explain(app, req, asked),
         (["query_exemplars"], true, _, _) | (["query_exemplars"], _, true, _) => series::query_exemplars(app, req),
         (["format_query"], true, _, _) | (["format_query"], _, true, _) => query::format(app, req),
         (["parse_query"], true, _, _) | (["parse_query"], _, true, _) => query::parse(app, req),

@@ -1,11 +1,11 @@
 //! `/query`, `/query_range`, `/explain`, `/format_query`, `/parse_query`.
 
-use super::App;
 use super::args;
 use super::envelope::{ApiError, ApiResult, ErrorKind, Success};
+use super::{App, Asked};
 use crate::json::{Json, Stamps};
 use crate::server::Req;
-use promql::{Cancel, MatrixValue, QueryError, QueryOptions, QueryResult, QueryStats, SampleValue, Value, VectorValue};
+use promql::{MatrixValue, QueryError, QueryOptions, QueryResult, QueryStats, SampleValue, Value, VectorValue};
 use remote::ledger::notice::Noticing;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,13 +27,13 @@ impl From<QueryError> for ApiError {
     }
 }
 
-fn options(req: &Req, cancel: Cancel) -> Result<QueryOptions, ApiError> {
+fn options(req: &Req, asked: &Asked) -> Result<QueryOptions, ApiError> {
     let origin = vec![
         ("clientIP".to_string(), req.peer.ip().to_string()),
         ("method".to_string(), req.method.to_string()),
         ("path".to_string(), req.path.clone()),
     ];
-    let mut o = QueryOptions { cancel: Some(cancel), origin, ..QueryOptions::default() };
+    let mut o = QueryOptions { cancel: Some(asked.cancel.clone()), has_turn: asked.has_turn, origin, ..QueryOptions::default() };
     if let Some(to) = req.params.find("timeout").filter(|t| !t.is_empty()) {
         let ms = args::parse_duration_ms(to).map_err(|e| ApiError::param("timeout", e))?;
         o.timeout = Some(Duration::from_millis(ms.max(0) as u64));
@@ -46,21 +46,33 @@ fn options(req: &Req, cancel: Cancel) -> Result<QueryOptions, ApiError> {
     Ok(o)
 }
 
-pub fn instant(app: &App, req: &Req, cancel: Cancel) -> ApiResult {
+/// Is this query so little work that it is done where the request was read?
+pub fn is_light(app: &App, req: &Req, range: bool) -> bool {
+    let times = if range { range_times(req) } else { args::time_or(&req.params, "time", app.clock.now_ms()).map(|t| (t, t, 0)) };
+    // Bad times are answered soon.
+    let Ok((start, end, step)) = times else { return true };
+    // Noticing gaps asks for more than the query does.
+    if app.known_gaps.as_ref().is_some_and(|known| !known.is_empty()) {
+        return false;
+    }
+    app.engine.is_light(app.queryable(req).as_ref(), req.params.get("query"), start, end, step)
+}
+
+pub fn instant(app: &App, req: &Req, asked: &Asked) -> ApiResult {
     let limit = args::limit(&req.params)?;
     let now = app.clock.now_ms();
     let ts = args::time_or(&req.params, "time", now)?;
-    let options = options(req, cancel)?;
+    let options = options(req, asked)?;
     let (storage, noticing) = storage(app, req, &options);
     let mut result = app.engine.instant(storage.as_ref(), req.params.get("query"), ts, &options)?;
     result.infos.extend(noticing.map(|n| n.infos()).unwrap_or_default());
     answer(req, result, limit)
 }
 
-pub fn range(app: &App, req: &Req, cancel: Cancel) -> ApiResult {
+pub fn range(app: &App, req: &Req, asked: &Asked) -> ApiResult {
     let limit = args::limit(&req.params)?;
     let (start, end, step) = range_times(req)?;
-    let options = options(req, cancel)?;
+    let options = options(req, asked)?;
     let (storage, noticing) = storage(app, req, &options);
     let mut result = app.engine.range(storage.as_ref(), req.params.get("query"), start, end, step, &options)?;
     result.infos.extend(noticing.map(|n| n.infos()).unwrap_or_default());
@@ -87,7 +99,7 @@ fn range_times(req: &Req) -> Result<(i64, i64, i64), ApiError> {
 }
 
 /// The plan of a query and, unless `run=false`, what each operator took when it was run. With `step` a range query, else an instant one.
-pub fn explain(app: &App, req: &Req, cancel: Cancel) -> ApiResult {
+pub fn explain(app: &App, req: &Req, asked: &Asked) -> ApiResult {
     let (start, end, step) = match req.params.find("step") {
         Some(_) => range_times(req)?,
         None => {
@@ -101,7 +113,7 @@ pub fn explain(app: &App, req: &Req, cancel: Cancel) -> ApiResult {
         j.raw("{\"text\":").string(&app.engine.plan(query, start, end, step)?).raw("}");
         return Ok(Success::begun(j));
     }
-    let explained = app.engine.explain(app.queryable(req).as_ref(), query, start, end, step, &options(req, cancel)?)?;
+    let explained = app.engine.explain(app.queryable(req).as_ref(), query, start, end, step, &options(req, asked)?)?;
     j.raw("{\"text\":").string(&explained.root.to_string()).raw(",\"plan\":");
     write_operator(&mut j, &explained.root);
     j.raw(",\"stats\":");

@@ -5,7 +5,7 @@ use super::args::{self, MAX_TIME_MS, MIN_TIME_MS};
 use super::envelope::{ApiError, ApiResult, ErrorKind, Success};
 use crate::json::Json;
 use crate::server::Req;
-use model::{Labels, Matcher};
+use model::{Labels, MatchOp, Matcher};
 use storage::{LabelHints, SelectHints, Warnings};
 
 /// Series between two looks whether the client is still there.
@@ -78,6 +78,12 @@ fn quote_bytes(bytes: &[u8]) -> String {
     }
     out.push('"');
     out
+}
+
+/// Does each of the matcher sets ask for few series? Bad ones are answered soon.
+pub fn is_light(req: &Req, few: &dyn Fn(&[Matcher]) -> bool) -> bool {
+    let patterns = |m: &Matcher| matches!(m.op, MatchOp::Regex | MatchOp::NotRegex);
+    args::matcher_sets(req).is_ok_and(|sets| sets.len() < 4 && sets.iter().all(|set| !set.iter().any(patterns) && few(set)))
 }
 
 pub fn series(app: &App, req: &Req) -> ApiResult {
