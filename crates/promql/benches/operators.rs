@@ -116,7 +116,7 @@ impl Querier for Fleet {
 }
 
 /// Name, query, step in ms; 0 for an instant query. Ranges are one hour.
-const QUERIES: [(&str, &str, i64); 19] = [
+const QUERIES: [(&str, &str, i64); 29] = [
     ("select", "load1", 15_000),
     ("rate_sum_by", "sum by(instance)(rate(cpu_seconds_total[5m]))", 15_000),
     ("busy", "100 - avg by(instance)(rate(cpu_seconds_total{mode=\"idle\"}[5m])) * 100", 15_000),
@@ -133,6 +133,16 @@ const QUERIES: [(&str, &str, i64); 19] = [
     ("subquery", "max_over_time(sum by(class)(rate(cpu_seconds_total{mode=\"user\"}[5m]))[30m:1m])", 60_000),
     ("predict_linear", "predict_linear(avail_bytes[1h], 4*3600)", 60_000),
     ("sum_gauge", "sum by(class,mountpoint)(avail_bytes)", 15_000),
+    ("sum_over_time", "sum_over_time(avail_bytes[10m])", 15_000),
+    ("min_over_time", "min_over_time(avail_bytes[10m])", 15_000),
+    ("stddev_over_time", "stddev_over_time(load1[10m])", 15_000),
+    ("quantile_over_time", "quantile_over_time(0.9, load1[10m])", 15_000),
+    ("deriv", "deriv(avail_bytes[10m])", 60_000),
+    ("avg_max_stddev", "avg(avail_bytes) + max(avail_bytes) + stddev(avail_bytes)", 15_000),
+    ("count_values", "count_values(\"v\", load1 > bool 55)", 15_000),
+    ("set_unless", "avail_bytes unless on(instance) (load1 > 55)", 15_000),
+    ("set_or", "load1 or uname_info", 15_000),
+    ("scalar_math", "clamp(sqrt(avail_bytes * 2), 1, 10)", 15_000),
     ("instant_sum", "sum({job=\"node\"})", 0),
     ("instant_count_by_name", "count by(__name__)({job=\"node\"})", 0),
     ("instant_count_over_time", "sum by(class)(count_over_time(duration_seconds_bucket[1h]))", 0),
