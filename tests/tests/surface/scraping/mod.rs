@@ -3,6 +3,7 @@
 
 mod pages;
 mod proto;
+mod secure;
 
 use crate::fake::{Asked, Fake, Said};
 use narthex_tests::{Kind, Server, now, wait_for};
