@@ -5,6 +5,7 @@ use crate::dns::DnsConfig;
 use crate::docker::DockerConfig;
 use crate::ec2::Ec2Config;
 use crate::file::FileConfig;
+use crate::foreign::FOREIGN;
 use crate::group::TargetGroup;
 use crate::http_sd::HttpSdConfig;
 use crate::kubernetes::KubernetesConfig;
@@ -32,39 +33,6 @@ pub struct SdConfigs {
 
 /// What can be used, by the names of the reference's feature list.
 pub const NAMES: [&str; 8] = ["consul", "dns", "docker", "ec2", "file", "http", "kubernetes", "static"];
-
-/// What the reference has beside.
-const UNSUPPORTED: [&str; 29] = [
-    "aws",
-    "azure",
-    "digitalocean",
-    "dockerswarm",
-    "ecs",
-    "elasticache",
-    "eureka",
-    "gce",
-    "hetzner",
-    "ionos",
-    "kuma",
-    "lightsail",
-    "linode",
-    "marathon",
-    "msk",
-    "nerve",
-    "nomad",
-    "oci",
-    "openstack",
-    "outscale",
-    "ovhcloud",
-    "puppetdb",
-    "rds",
-    "scaleway",
-    "serverset",
-    "stackit",
-    "triton",
-    "uyuni",
-    "vultr",
-];
 
 impl SdConfigs {
     /// Of targets written down, without a source of their own.
@@ -143,7 +111,9 @@ impl Fields for SdConfigs {
             "ec2_sd_configs" => self.each(key, node, cx, |c| SdConfig::Ec2(Box::new(c))),
             "http_sd_configs" => self.each(key, node, cx, |c| SdConfig::Http(Box::new(c))),
             _ => {
-                let Some(name) = key.strip_suffix("_sd_configs").filter(|n| UNSUPPORTED.contains(n)) else { return false };
+                let Some(foreign) = key.strip_suffix("_sd_configs").and_then(|n| FOREIGN.iter().find(|f| f.name == n)) else { return false };
+                foreign.check(node, cx);
+                let name = foreign.name;
                 let text = format!("{name} service discovery is not supported by this server, which has: {}", NAMES.join(", "));
                 cx.invalid::<()>(node, text);
             }

@@ -117,6 +117,16 @@ fn scan(files: &[FilePath], before: &BTreeMap<PathBuf, Read>, all: bool, cx: &Co
     changed.then_some(now)
 }
 
+/// The groups of a file, once: for who checks it.
+pub fn read_targets(fs: &dyn Fs, path: &Path) -> Result<Vec<TargetGroup>, Error> {
+    let io = |source| Error::Io { path: path.display().to_string(), source };
+    let extension = path.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
+    if !matches!(extension.to_ascii_lowercase().as_str(), ".json" | ".yml" | ".yaml") {
+        return Err(Error::invalid(format!("invalid file extension: {extension:?}")));
+    }
+    read_file(fs, path, fs.len(path).map_err(io)?)
+}
+
 fn read_file(fs: &dyn Fs, path: &Path, len: u64) -> Result<Vec<TargetGroup>, Error> {
     if len > MAX_FILE_BYTES {
         return Err(Error::invalid(format!("file is larger than {MAX_FILE_BYTES} bytes")));

@@ -30,6 +30,10 @@ pub struct Rooms {
     pub notifier: Arc<Notifier>,
     pub rules: Arc<rules::Manager>,
     pub uplinks: Arc<remote::uplink::Uplinks>,
+    /// None for a forward-only leaf.
+    pub readers: Option<Arc<remote::read::client::Readers>>,
+    /// What clients are made with, to see beforehand whether they can be.
+    pub http: client::Options,
 }
 
 /// Retention that flags ask for; the file wins.
@@ -147,6 +151,12 @@ impl Controller {
         for name in &loaded.empty_variables {
             warn!(name = %name, "Empty environment variable");
         }
+        if c.tracing.is_some() {
+            warn!("The section tracing is read and checked; no traces are sent");
+        }
+        for file in c.rule_files.iter().map(yaml::FilePath::as_str).filter(|f| !f.contains('*') && !self.fs.exists(std::path::Path::new(f))) {
+            warn!(file, "Rule file does not exist");
+        }
         // All that may be refused comes before all that changes something.
         let rule_config = ManagerConfig {
             files: loaded.rule_files.clone(),
@@ -169,6 +179,8 @@ impl Controller {
             None => None,
         };
         let external = &c.global.external_labels;
+        check_clients(c, &rooms.http)?;
+        let readers = rooms.readers.as_ref().map(|r| r.prepare(&c.remote_read, external)).transpose()?;
         // Uplinks and rules need the whole head: they begin when it is filled.
         let filled = rooms.db.as_ref().is_none_or(|db| db.is_ready());
         if filled {
@@ -184,6 +196,9 @@ impl Controller {
             if let Some(e) = &c.storage.exemplars {
                 db.set_max_exemplars(usize::try_from(e.max_exemplars).unwrap_or(0));
             }
+        }
+        if let (Some(r), Some(prepared)) = (&rooms.readers, readers) {
+            r.put(prepared);
         }
         rooms.engine.set_default_step_ms(c.global.evaluation_interval.0);
         rooms.engine.set_query_log(query_log);
@@ -208,8 +223,10 @@ impl Controller {
     pub fn fingerprint(&self) -> u64 {
         let loaded = self.loaded();
         let mut text = Vec::new();
-        let of_jobs = loaded.config.scrape_config_files.iter().map(|f| f.as_str().to_string());
-        for file in std::iter::once(self.path.display().to_string()).chain(loaded.rule_files.iter().cloned()).chain(of_jobs) {
+        // Patterns are looked up again: a file that is new to one counts too.
+        let patterns = loaded.config.rule_files.iter().chain(&loaded.config.scrape_config_files);
+        let named = patterns.flat_map(|p| config::glob(&*self.fs, p.as_str()));
+        for file in std::iter::once(self.path.display().to_string()).chain(named) {
             text.extend_from_slice(file.as_bytes());
             text.extend(self.fs.read(std::path::Path::new(&file)).unwrap_or_default());
         }
@@ -236,6 +253,18 @@ impl Controller {
             seen = result.await.unwrap_or(seen);
         }
     }
+}
+
+/// Makes every client once, so that a file of certificates or credentials that is not there is told before anything has changed.
+fn check_clients(c: &config::Config, http: &client::Options) -> Result<(), String> {
+    for job in &c.scrape_configs {
+        let name = model::labels::quote(&job.job_name);
+        client::HttpClient::new(&job.http, &job.job_name, http).map_err(|e| format!("error creating HTTP client of scrape job {name}: {e}"))?;
+    }
+    for am in &c.alerting.alertmanagers {
+        client::HttpClient::new(&am.http, "alertmanager", http).map_err(|e| format!("error creating HTTP client of an Alertmanager: {e}"))?;
+    }
+    Ok(())
 }
 
 fn retention(file: Option<&RetentionConfig>, flags: FlagRetention) -> (i64, u64, f64) {

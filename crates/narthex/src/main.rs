@@ -1,11 +1,13 @@
 //! The one binary. What it is called as decides what it does: `narthex` and `prometheus` serve, `promtool` is the tool; a first word that is a
 //! command runs that command.
 
+mod cli;
 mod commands;
 mod config;
 mod control;
 mod features;
 mod flags;
+mod go;
 mod log;
 mod metrics;
 mod queries;
@@ -25,36 +27,42 @@ fn main() -> ExitCode {
     let args: Vec<String> = args.collect();
     let name = std::path::Path::new(&called).file_name().and_then(|n| n.to_str()).unwrap_or("narthex");
     if name == "promtool" {
-        return commands::run(&args);
+        return commands::run(name, &args);
     }
+    // Prometheus has no commands: called by its name neither has this.
+    let program = if name == "prometheus" { "prometheus" } else { "narthex" };
     match args.first().map(String::as_str) {
-        Some("tree") => return tree::run(&args[1..]),
-        Some(first) if commands::NAMES.contains(&first) => return commands::run(&args),
+        Some("tree") if program == "narthex" => return tree::run(&args[1..]),
+        Some(first) if program == "narthex" && commands::is_command(first) => return commands::run(program, &args),
         _ => {}
     }
-    let program = if name == "prometheus" { "prometheus" } else { "narthex" };
     match Flags::parse(program, &args) {
         Ok(Parsed::Version) => {
             say(&server::version_text(program));
+            ExitCode::SUCCESS
+        }
+        Ok(Parsed::Help(text)) => {
+            say(&text);
             ExitCode::SUCCESS
         }
         Ok(Parsed::Run(flags)) if flags.bool("write-documentation") => {
             say(&flags::reference());
             ExitCode::SUCCESS
         }
-        Ok(Parsed::Run(flags)) => match flags.check_mode() {
+        Ok(Parsed::Run(flags)) => match flags.check() {
             Ok(()) => server::run(flags),
-            Err(e) => {
-                complain(&e);
-                ExitCode::from(3)
+            Err((code, text)) => {
+                complain(&text);
+                ExitCode::from(code)
             }
         },
-        Err(e) if e.exit_code() == 0 => {
-            say(&e.to_string());
-            ExitCode::SUCCESS
-        }
         Err(e) => {
-            complain(&format!("Error parsing command line arguments: {e}"));
+            complain(&format!("Error parsing command line arguments: {}", e.text));
+            if e.is_structure {
+                complain(&format!("{program}: error: {}", e.text));
+                return ExitCode::from(1);
+            }
+            say(&Flags::usage(program));
             ExitCode::from(2)
         }
     }

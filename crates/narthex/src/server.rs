@@ -9,6 +9,7 @@ use crate::metrics;
 use crate::queries::ActiveQueryFile;
 use crate::store::{Opening, Store};
 use remote::ledger::known::KnownGaps;
+use remote::read::client::{Readers, ReadersDeps};
 use remote::uplink::{self, Uplinks};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ use stdx::shutdown::Shutdown;
 use tracing::{error, info, warn};
 use tsdb::agent::AgentOptions;
 use tsdb::config::{DbOptions, HeadOptions};
+use tsdb::db::Db;
 use tsdb::head::replay::ReplayProgress;
 use wal::{CursorBudget, SyncPolicy};
 use web::api::{BuildInfo, Options, Replay};
@@ -94,6 +96,7 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
         agent,
         protobuf_first: features.start_zeros || features.start_storage,
         ignore_unknown_fields: false,
+        main_file_only: false,
         environment: std::env::vars().collect(),
     };
     let config_path = PathBuf::from(flags.text("config.file"));
@@ -236,9 +239,12 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
         handle.clone(),
         Shutdown::new(),
     );
+    // Queries and rules also ask the servers of remote_read; what is about this server's own samples does not.
+    let readers = store.db().map(|db| readers(flags, db, store.queryable(), http.clone(), handle.clone(), &clock, &registry));
+    let asked = readers.clone().map_or_else(|| store.queryable(), |r| r as Arc<dyn storage::Queryable>);
     let rules_manager = rules::Manager::new(
         rules::Env {
-            evaluate: Arc::new(rules::EngineEvaluate { engine: Arc::clone(&engine), queryable: store.queryable() }),
+            evaluate: Arc::new(rules::EngineEvaluate { engine: Arc::clone(&engine), queryable: Arc::clone(&asked) }),
             queryable: store.queryable(),
             appendable: store.appendable(),
             notify: notifier.clone(),
@@ -288,6 +294,8 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
         notifier: Arc::clone(&notifier),
         rules: Arc::clone(&rules_manager),
         uplinks: Arc::clone(&uplinks),
+        readers,
+        http: http.clone(),
     };
     if controller.rooms.set(rooms).is_err() {
         return Err(fail(1, "the server was opened twice"));
@@ -314,7 +322,7 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
         },
         clock: Arc::clone(&clock),
         registry: registry.clone(),
-        queryable: store.queryable(),
+        queryable: asked,
         local: store.queryable(),
         exemplars: store.exemplars(),
         db: store.db().cloned(),
@@ -393,7 +401,7 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the binary reads the environment and passes it in")]
-fn variable(name: &str) -> Option<String> {
+pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
@@ -435,6 +443,28 @@ fn db_options(
         ..HeadOptions::default()
     };
     options
+}
+
+/// What is asked beside the local storage; without `read_recent` only for what is older than that.
+fn readers(
+    flags: &Flags,
+    db: &Arc<Db>,
+    local: Arc<dyn storage::Queryable>,
+    http: client::Options,
+    runtime: tokio::runtime::Handle,
+    clock: &SharedClock,
+    registry: &Registry,
+) -> Arc<Readers> {
+    // As long as it may take until all that scrapes is up.
+    let margin_ms = 2 * flags.duration_ms("storage.tsdb.min-block-duration").unwrap_or(7_200_000);
+    let (blocks, now) = (Arc::clone(db), Arc::clone(clock));
+    let local_start = move || blocks.block_metas().iter().map(|m| m.min_time_ms).min().unwrap_or_else(|| now.now_ms()) + margin_ms;
+    let deps = ReadersDeps { local, local_start: Arc::new(local_start), decode: decode_chunk, http, runtime, clock: Arc::clone(clock) };
+    Readers::new(deps, registry)
+}
+
+fn decode_chunk(encoding: storage::ChunkEncoding, bytes: &[u8], start_ms: i64, end_ms: i64, out: &mut storage::SeriesData) -> Result<(), String> {
+    tsdb::chunkenc::decode(encoding, bytes, start_ms, end_ms, out).map_err(|e| e.to_string())
 }
 
 fn active_queries(flags: &Flags, fs: &SharedFs, dir: &Path, clock: &SharedClock) -> Arc<dyn promql::ActiveQueries> {

@@ -1,6 +1,7 @@
 //! A rule file: groups of recording and alerting rules, checked when it is read.
 
 use crate::template::{ALERT_PRELUDE, Template};
+use model::labels::quote;
 use model::name::Scheme;
 use promql::parse::{ParseOptions, parse_expr};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,12 +61,12 @@ pub fn parse(text: &str, scheme: Scheme, options: &ParseOptions, ignore_unknown_
         let rule_nodes = node.get("rules").and_then(|n| n.items()).unwrap_or(&[]);
         for (i, (rule, rule_node)) in g.rules.iter().zip(rule_nodes).enumerate() {
             let name = if rule.alert.is_empty() { &rule.record } else { &rule.alert };
-            let context = format!("group \"{}\", rule {}, \"{name}\"", g.name, i + 1);
+            let context = format!("group {}, rule {}, {}", quote(&g.name), i + 1, quote(name));
             check_rule(rule, scheme, options, &mut |key, why| {
                 let at = key.and_then(|k| rule_node.get(k)).or(key.map(|_| rule_node));
                 match at {
                     Some(n) => errors.push(format!("{}:{}: {context}: {why}", n.line, n.column)),
-                    None => errors.push(format!("0:0: {context}: {why}")),
+                    None => errors.push(format!("{context}: {why}")),
                 }
             });
         }

@@ -19,7 +19,7 @@ pub mod template;
 pub use alerting::{Alert, AlertState, Alerting};
 pub use eval::{EngineEvaluate, Env, Evaluate, Notify};
 pub use group::Group;
-pub use manager::{Manager, ManagerConfig, load};
+pub use manager::{Manager, ManagerConfig, groups, load};
 pub use metrics::Metrics;
 pub use notifier::Notifier;
 pub use rule::{Health, Kind, Rule};

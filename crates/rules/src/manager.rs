@@ -73,7 +73,7 @@ impl Manager {
             for spec in &file.groups {
                 let source =
                     format!("{:?} {:?} {:?} {:?} {:?}", spec, config.evaluation_interval, config.query_offset, config.external_labels, config.parse);
-                let group = Arc::new(self.build(config, &name, spec, restore));
+                let group = Arc::new(build(&self.env, config, &name, spec, restore));
                 if let Some(same) = old.get(&group.key()).filter(|r| r.source == source) {
                     let key = same.group.key();
                     groups.extend(old.remove(&key));
@@ -129,39 +129,44 @@ impl Manager {
         groups.sort_by(|a, b| a.file.cmp(&b.file).then_with(|| a.name.cmp(&b.name)));
         groups
     }
+}
 
-    fn build(&self, config: &ManagerConfig, file: &str, spec: &file::RuleGroup, restore: bool) -> Group {
-        let interval = if spec.interval.is_zero() { config.evaluation_interval } else { spec.interval.duration() };
-        let rules = spec
-            .rules
-            .iter()
-            .map(|r| {
-                let mut labels: BTreeMap<String, String> = spec.labels.clone();
-                labels.extend(r.labels.iter().map(|(n, v)| (n.clone(), v.clone())));
-                let expr = parse_expr(&r.expr, &config.parse).expect("checked when the file was loaded");
-                let reads = metric_names(&expr);
-                let query = expr.to_string();
-                let plain = Labels::from_pairs(&labels);
-                if r.alert.is_empty() {
-                    Rule::new(r.record.clone(), query, plain, Kind::Recording, reads)
-                } else {
-                    let alerting = Alerting::new(r.hold.0, r.keep_firing_for.0, labels, r.annotations.clone(), !restore);
-                    Rule::new(r.alert.clone(), query, plain, Kind::Alerting(alerting), reads)
-                }
-            })
-            .collect();
-        Group::new(
-            spec.name.clone(),
-            file.to_string(),
-            interval,
-            usize::try_from(spec.limit).unwrap_or(0),
-            spec.query_offset.map_or(config.query_offset, |o| o.duration()),
-            rules,
-            config.external_labels.clone(),
-            restore,
-            self.env.clone(),
-        )
-    }
+/// Groups that nobody runs: for who evaluates them by hand, as unit tests of rules do. Alerts have no earlier state to wait for.
+pub fn groups(env: &Env, config: &ManagerConfig, files: &[(String, RuleFile)]) -> Vec<Group> {
+    files.iter().flat_map(|(name, file)| file.groups.iter().map(move |spec| build(env, config, name, spec, false))).collect()
+}
+
+fn build(env: &Env, config: &ManagerConfig, file: &str, spec: &file::RuleGroup, restore: bool) -> Group {
+    let interval = if spec.interval.is_zero() { config.evaluation_interval } else { spec.interval.duration() };
+    let rules = spec
+        .rules
+        .iter()
+        .map(|r| {
+            let mut labels: BTreeMap<String, String> = spec.labels.clone();
+            labels.extend(r.labels.iter().map(|(n, v)| (n.clone(), v.clone())));
+            let expr = parse_expr(&r.expr, &config.parse).expect("checked when the file was loaded");
+            let reads = metric_names(&expr);
+            let query = expr.to_string();
+            let plain = Labels::from_pairs(&labels);
+            if r.alert.is_empty() {
+                Rule::new(r.record.clone(), query, plain, Kind::Recording, reads)
+            } else {
+                let alerting = Alerting::new(r.hold.0, r.keep_firing_for.0, labels, r.annotations.clone(), !restore);
+                Rule::new(r.alert.clone(), query, plain, Kind::Alerting(alerting), reads)
+            }
+        })
+        .collect();
+    Group::new(
+        spec.name.clone(),
+        file.to_string(),
+        interval,
+        usize::try_from(spec.limit).unwrap_or(0),
+        spec.query_offset.map_or(config.query_offset, |o| o.duration()),
+        rules,
+        config.external_labels.clone(),
+        restore,
+        env.clone(),
+    )
 }
 
 /// Reads and checks all files of a configuration.

@@ -97,8 +97,8 @@ pub const REFUSED: &[(&str, &str)] = &[
     ),
     ("rules.bad.yml", "invalid rule file path"),
     // Good in themselves; the tool minds, as promtool does, that the rule files they name are not there.
-    ("rules_abs_path.good.yml", "/absolute/third.rules: No such file or directory"),
-    ("rules_abs_path_windows.good.yml", r#"c:\absolute\third.rules: No such file or directory"#),
+    ("rules_abs_path.good.yml", "\"rules/second.rules\" does not point to an existing file"),
+    ("rules_abs_path_windows.good.yml", r#""rules\\second.rules" does not point to an existing file"#),
     ("scrape_body_size_limit.bad.yml", "units: unknown unit  in 100"),
     ("scrape_config_files.bad.yml", r#"scrape timeout greater than scrape interval for scrape config with job name "prometheus""#),
     ("scrape_config_files_double_import.bad.yml", r#"found multiple scrape configs with job name "prometheus", first found in"#),

@@ -45,6 +45,27 @@ struct Metric {
     labels: BTreeSet<String>,
 }
 
+/// A series as unit tests of rules write it: its values, one each [`STEP_MS`].
+pub struct Stepped {
+    pub labels: Vec<(String, String)>,
+    pub values: String,
+}
+
+/// The same from the epoch on, every sample in its step.
+pub fn in_steps(expressions: &[String]) -> Vec<Stepped> {
+    let all = series(expressions, SAMPLES * STEP_MS);
+    let text = |samples: &[(i64, f64)]| -> String {
+        let at = |k: i64| samples.iter().find(|(t, _)| t / STEP_MS == k);
+        let values = (0..SAMPLES).map(|k| match at(k) {
+            None => "_".to_string(),
+            Some((_, v)) if v.to_bits() == STALE_MARKER => "stale".to_string(),
+            Some((_, v)) => v.to_string(),
+        });
+        values.collect::<Vec<_>>().join(" ")
+    };
+    all.into_iter().map(|s| Stepped { values: text(&s.samples), labels: s.labels }).collect()
+}
+
 /// The last samples are at or shortly before `end_ms`.
 pub fn series(expressions: &[String], end_ms: i64) -> Vec<Series> {
     let (mut metrics, mut values) = (BTreeMap::new(), BTreeMap::new());

@@ -10,6 +10,7 @@
 mod answers;
 mod expressions;
 mod invent;
+mod rules;
 #[path = "../story/wire.rs"]
 mod wire;
 

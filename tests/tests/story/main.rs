@@ -9,6 +9,7 @@ mod wire;
 
 mod admin;
 mod agent;
+mod alerts;
 mod bad_input;
 mod cut;
 mod federate;
@@ -19,6 +20,7 @@ mod pair;
 mod push_up;
 mod query;
 mod reload;
+mod remote_read;
 mod restart;
 mod scrape;
 mod three_levels;

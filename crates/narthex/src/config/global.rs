@@ -61,42 +61,100 @@ impl GlobalConfig {
     }
 }
 
-/// As Go's `os.Expand`.
+/// As Go's `os.Expand`, as far as a shell's names go: a dollar sign that no name follows stays.
 fn expand(text: &str, environment: &BTreeMap<String, String>, missing: &mut Vec<String>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(i) = rest.find('$') {
         out.push_str(&rest[..i]);
         rest = &rest[i + 1..];
-        let name = match rest.strip_prefix('{') {
-            Some(inner) => match inner.find('}') {
-                Some(end) => {
-                    rest = &inner[end + 1..];
-                    &inner[..end]
-                }
-                None => {
-                    rest = inner;
-                    ""
-                }
-            },
-            None if rest.starts_with('$') => {
-                rest = &rest[1..];
-                "$"
-            }
-            None => {
-                let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
-                let (name, tail) = rest.split_at(end);
-                rest = tail;
-                name
-            }
-        };
+        if rest.is_empty() {
+            out.push('$');
+            break;
+        }
+        let (name, eaten) = shell_name(rest);
+        rest = &rest[eaten..];
         match (name, environment.get(name)) {
             ("$", _) => out.push('$'),
-            ("", _) => {}
+            ("", _) if eaten > 0 => {}
+            ("", _) => out.push('$'),
             (_, Some(v)) if !v.is_empty() => out.push_str(v),
             _ => missing.push(name.to_string()),
         }
     }
     out.push_str(rest);
     out
+}
+
+/// The name at the beginning of what follows a dollar sign, and how many bytes it takes with its braces. Braces that are wrong are eaten.
+fn shell_name(s: &str) -> (&str, usize) {
+    let is_special = |c: u8| matches!(c, b'*' | b'#' | b'$' | b'@' | b'!' | b'?' | b'-' | b'0'..=b'9');
+    let b = s.as_bytes();
+    match b[0] {
+        b'{' if b.len() > 2 && is_special(b[1]) && b[2] == b'}' => (&s[1..2], 3),
+        b'{' => match s.find('}') {
+            Some(1) => ("", 2),
+            Some(end) => (&s[1..end], end + 1),
+            None => ("", 1),
+        },
+        c if is_special(c) => (&s[..1], 1),
+        _ => {
+            let end = s.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(s.len());
+            (&s[..end], end)
+        }
+    }
+}
+
+/// The keys of the section in the order in which Prometheus writes them.
+const ORDER: [&str; 21] = [
+    "scrape_interval",
+    "scrape_timeout",
+    "scrape_protocols",
+    "evaluation_interval",
+    "rule_query_offset",
+    "query_log_file",
+    "scrape_failure_log_file",
+    "external_labels",
+    "body_size_limit",
+    "sample_limit",
+    "target_limit",
+    "label_limit",
+    "label_name_length_limit",
+    "label_value_length_limit",
+    "keep_dropped_targets",
+    "metric_name_validation_scheme",
+    "metric_name_escaping_scheme",
+    "scrape_native_histograms",
+    "convert_classic_histograms_to_nhcb",
+    "always_scrape_classic_histograms",
+    "extra_scrape_metrics",
+];
+
+impl GlobalConfig {
+    /// What Prometheus says of the section where nothing was written.
+    pub(super) fn fill_in(&mut self, is_written: bool) {
+        let s = &mut self.scrape;
+        s.metric_name_validation_scheme.get_or_insert_default();
+        s.scrape_native_histograms.get_or_insert(false);
+        s.extra_scrape_metrics.get_or_insert(false);
+        if s.scrape_timeout.is_zero() {
+            s.scrape_timeout = Millis::from_secs(10).min(s.scrape_interval);
+        }
+        if !is_written {
+            s.metric_name_escaping_scheme = "allow-utf-8".to_string();
+        }
+    }
+
+    /// The section to be shown. `blank` are names of external labels whose value came to nothing.
+    pub(super) fn shown(&self, blank: &[String]) -> yaml::Value {
+        let yaml::Value::Map(mut entries) = yaml::MapWriter::table(self) else { return yaml::Value::Null };
+        if !blank.is_empty() {
+            let labels = self.external_labels.iter().map(|(n, v)| (n.to_string(), v.to_string()));
+            let all: BTreeMap<String, String> = labels.chain(blank.iter().map(|n| (n.clone(), String::new()))).collect();
+            entries.retain(|(k, _)| k != "external_labels");
+            entries.push(("external_labels".to_string(), yaml::ToYaml::to_value(&all)));
+        }
+        entries.sort_by_key(|(k, _)| ORDER.iter().position(|o| o == k));
+        yaml::Value::Map(entries)
+    }
 }

@@ -49,6 +49,8 @@ pub struct LoadOptions {
     /// A feature asks for protobuf before text wherever a job says nothing.
     pub protobuf_first: bool,
     pub ignore_unknown_fields: bool,
+    /// Files that this one names are not read.
+    pub main_file_only: bool,
     /// For `${NAME}` in external labels.
     pub environment: BTreeMap<String, String>,
 }
@@ -114,7 +116,11 @@ pub fn load(fs: &dyn Fs, path: &Path, options: &LoadOptions) -> Result<Loaded, S
     let text = String::from_utf8(bytes).map_err(|_| format!("parsing YAML file {}: not valid UTF-8", path.display()))?;
     let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let in_file = |e: String| format!("parsing YAML file {}: {e}", path.display());
-    parse(fs, &text, dir, options).map_err(in_file)
+    let loaded = parse(fs, &text, dir, options).map_err(in_file)?;
+    if options.agent {
+        check_agent(&loaded.config)?;
+    }
+    Ok(loaded)
 }
 
 /// The same from a text; relative paths in it start at `dir`.
@@ -122,10 +128,9 @@ pub fn parse(fs: &dyn Fs, text: &str, dir: &Path, options: &LoadOptions) -> Resu
     let yaml_options = yaml::Options { ignore_unknown_fields: options.ignore_unknown_fields, ..yaml::Options::in_dir(dir) };
     let tree = yaml::parse(text).map_err(|e| e.to_string())?;
     let mut config: Config = if tree.is_null() { Config::default() } else { yaml::from_node(&tree, &yaml_options).map_err(|e| e.to_string())? };
-    if options.agent {
-        check_agent(&config)?;
-    }
     let empty_variables = config.global.expand_external_labels(&options.environment);
+    let section = tree.get("global").and_then(|g| g.entries());
+    config.global.fill_in(section.is_some_and(|e| !e.is_empty()));
     let global = config.global.scrape.clone();
     let mut first_seen: BTreeMap<String, String> = BTreeMap::new();
     for job in &mut config.scrape_configs {
@@ -134,8 +139,9 @@ pub fn parse(fs: &dyn Fs, text: &str, dir: &Path, options: &LoadOptions) -> Resu
             return Err(format!("found multiple scrape configs with job name {}", quote(&job.job_name)));
         }
     }
-    let text = yaml::to_string(&config);
-    for pattern in &config.scrape_config_files.clone() {
+    let text = shown(&config, &tree);
+    let others = if options.main_file_only { Vec::new() } else { config.scrape_config_files.clone() };
+    for pattern in &others {
         for file in glob(fs, pattern.as_str()) {
             let in_file = |e: String| format!("{file}: {e}");
             let bytes = fs.read(Path::new(&file)).map_err(|e| in_file(e.to_string()))?;
@@ -156,6 +162,20 @@ pub fn parse(fs: &dyn Fs, text: &str, dir: &Path, options: &LoadOptions) -> Resu
     Ok(Loaded { config, text, rule_files, empty_variables })
 }
 
+/// What `/api/v1/status/config` gives back.
+fn shown(config: &Config, tree: &yaml::Node) -> String {
+    let labels = &config.global.external_labels;
+    let written = tree.get("global").and_then(|g| g.get("external_labels")).and_then(|l| l.entries()).unwrap_or_default();
+    let blank: Vec<String> = written.iter().filter_map(|(n, _)| n.text()).filter(|n| !labels.has(n)).map(str::to_string).collect();
+    let yaml::Value::Map(mut entries) = yaml::MapWriter::table(config) else { return String::new() };
+    for (key, value) in &mut entries {
+        if key == "global" {
+            *value = config.global.shown(&blank);
+        }
+    }
+    yaml::to_string(&yaml::Value::Map(entries))
+}
+
 fn check_agent(c: &Config) -> Result<(), String> {
     let refused = [
         ("alerting", !c.alerting.alert_relabel_configs.is_empty() || !c.alerting.alertmanagers.is_empty()),
@@ -168,10 +188,10 @@ fn check_agent(c: &Config) -> Result<(), String> {
     }
 }
 
-/// Existing files that a pattern names, sorted; a path without a star is itself, whether it exists or not.
-fn glob(fs: &dyn Fs, pattern: &str) -> Vec<String> {
+/// Existing files that a pattern names, sorted. As in Prometheus a name of which there is no file is no fault.
+pub fn glob(fs: &dyn Fs, pattern: &str) -> Vec<String> {
     if !pattern.contains(['*', '?', '[']) {
-        return vec![pattern.to_string()];
+        return if fs.exists(Path::new(pattern)) { vec![pattern.to_string()] } else { Vec::new() };
     }
     let (dir, last) = pattern.rsplit_once('/').unwrap_or((".", pattern));
     let mut out: Vec<String> = fs

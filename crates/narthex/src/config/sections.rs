@@ -27,12 +27,21 @@ yaml::table! {
 
 yaml::table! {
     #[derive(Clone, Debug, PartialEq)]
-    pub struct TsdbConfig as "config.plain" {
+    pub struct TsdbConfig as "config.plain" check(TsdbConfig::check) {
+        /// The window in milliseconds: Prometheus writes it back under its Go name, so it may come in with that too; the next key says it.
+        pub window_ms as "outofordertimewindow": i64 => always;
         /// How old samples may be that jobs and rules add behind newer ones. Samples that come by remote write may always be.
         pub out_of_order_time_window: Millis;
         pub stale_series_compaction_threshold: f64;
         pub chunk_encoding: ChunkEncodingConfig;
         pub retention: Option<RetentionConfig>;
+    }
+}
+
+impl TsdbConfig {
+    fn check(&mut self) -> Result<(), String> {
+        self.window_ms = self.out_of_order_time_window.0;
+        Ok(())
     }
 }
 

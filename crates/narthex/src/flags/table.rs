@@ -3,23 +3,7 @@
 //! Prometheus' flags of 2.37 and of 3.14 are all here, hidden ones too. Those that only mean something to a Go program are accepted and do
 //! nothing; their help says so.
 
-/// What a value must look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `--name`, `--no-name`.
-    Bool,
-    Text,
-    Int,
-    Float,
-    /// `15d`, `1h30m`.
-    Duration,
-    /// `512MB`, powers of two.
-    Size,
-    /// One of these words.
-    OneOf(&'static [&'static str]),
-    /// May be given many times.
-    List,
-}
+use crate::cli::{Flag, Kind};
 
 /// Who may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,29 +14,25 @@ pub enum Mode {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Flag {
-    pub name: &'static str,
-    pub kind: Kind,
-    pub default: &'static str,
+pub struct ServerFlag {
+    pub flag: Flag,
     pub mode: Mode,
-    pub hidden: bool,
-    pub help: &'static str,
 }
 
-const fn flag(name: &'static str, kind: Kind, default: &'static str, mode: Mode, help: &'static str) -> Flag {
-    Flag { name, kind, default, mode, hidden: false, help }
+const fn flag(name: &'static str, kind: Kind, default: &'static str, mode: Mode, help: &'static str) -> ServerFlag {
+    ServerFlag { flag: Flag::new(name, kind, default, help), mode }
 }
 
-const fn hidden(name: &'static str, kind: Kind, default: &'static str, mode: Mode, help: &'static str) -> Flag {
-    Flag { name, kind, default, mode, hidden: true, help }
+const fn hidden(name: &'static str, kind: Kind, default: &'static str, mode: Mode, help: &'static str) -> ServerFlag {
+    ServerFlag { flag: Flag::new(name, kind, default, help).hidden(), mode }
 }
 
-use Kind::{Bool, Duration, Float, Int, List, OneOf, Size, Text};
+use Kind::{Bool, Duration, Float, GoDuration, Int, Int64, List, OneOf, Size, Text, Word};
 use Mode::{Agent, Both, Server};
 
 const NOTHING: &str = "Accepted for compatibility; does nothing here.";
 
-pub const FLAGS: &[Flag] = &[
+pub const FLAGS: &[ServerFlag] = &[
     flag("config.file", Text, "prometheus.yml", Both, "Path of the configuration file."),
     flag("config.auto-reload", Bool, "false", Both, "Reload when the configuration file, or a file it names, has changed."),
     flag("config.auto-reload-interval", Duration, "30s", Both, "How often to look for such a change; at least 1s."),
@@ -151,7 +131,7 @@ pub const FLAGS: &[Flag] = &[
         "Least time between an alert's restoring and its firing; for alerts whose `for` is longer.",
     ),
     flag("rules.alert.resend-delay", Duration, "1m", Server, "Least time between two sendings of an alert."),
-    flag("rules.max-concurrent-evals", Int, "4", Server, "Rules that may be evaluated at the same time, with the feature concurrent-rule-eval."),
+    flag("rules.max-concurrent-evals", Int64, "4", Server, "Rules that may be evaluated at the same time, with the feature concurrent-rule-eval."),
     flag("alertmanager.notification-queue-capacity", Int, "10000", Server, "Alerts that may wait for each Alertmanager."),
     flag("alertmanager.notification-batch-size", Int, "256", Server, "Alerts in one request."),
     flag("alertmanager.drain-notification-queue-on-shutdown", Bool, "true", Server, "Send waiting alerts before stopping."),
@@ -161,8 +141,8 @@ pub const FLAGS: &[Flag] = &[
     flag("query.max-samples", Int, "50000000", Server, "Samples that one query may hold in memory."),
     flag("enable-feature", List, "", Both, "Features to turn on, separated by commas. May be repeated."),
     flag("agent", Bool, "false", Both, "Scrape and forward only: no queries, no rules."),
-    flag("log.level", OneOf(&["debug", "info", "warn", "error"]), "info", Both, "Least severity that is logged."),
-    flag("log.format", OneOf(&["logfmt", "json"]), "logfmt", Both, "Form of the log."),
+    flag("log.level", Word("log level", &["debug", "info", "warn", "error"]), "info", Both, "Least severity that is logged."),
+    flag("log.format", Word("log format", &["logfmt", "json"]), "logfmt", Both, "Form of the log."),
     // Hidden in Prometheus too; charts and operators set them.
     hidden("storage.tsdb.min-block-duration", Duration, "2h", Server, "Range of the blocks that the head is cut into."),
     hidden("storage.tsdb.max-block-duration", Duration, "", Server, "Longest range of a compacted block; a tenth of the retention, at most 31d."),
@@ -180,7 +160,7 @@ pub const FLAGS: &[Flag] = &[
     hidden("storage.agent.wal-compression-type", OneOf(&["snappy", "zstd"]), "snappy", Agent, "How the log is compressed."),
     hidden("storage.agent.wal-truncate-frequency", Duration, "2h", Agent, "How often the log is truncated."),
     hidden("scrape.adjust-timestamps", Bool, "true", Both, "Align a scrape's timestamp to its schedule."),
-    hidden("scrape.timestamp-tolerance", Duration, "2ms", Both, "How far a timestamp may be moved for that."),
+    hidden("scrape.timestamp-tolerance", GoDuration, "2ms", Both, "How far a timestamp may be moved for that."),
     hidden("scrape.discovery-reload-interval", Duration, "5s", Both, "Least time between two updates of the targets."),
     hidden("alertmanager.timeout", Duration, "", Server, NOTHING),
     hidden("write-documentation", Bool, "false", Both, "Print the reference of the flags and exit."),

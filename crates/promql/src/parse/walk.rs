@@ -76,6 +76,30 @@ impl Expr {
         found
     }
 
+    /// Calls `change` for every selector, those inside range selectors too.
+    pub fn each_selector(&mut self, change: &mut dyn FnMut(&mut VectorSelector)) {
+        let mut stack = vec![self];
+        while let Some(e) = stack.pop() {
+            match e {
+                Expr::Number(_) | Expr::String(_) => {}
+                Expr::Vector(v) => change(v),
+                Expr::Matrix(m) => change(&mut m.selector),
+                Expr::Subquery(e) => stack.push(&mut e.expr),
+                Expr::Call(e) => stack.extend(&mut e.args),
+                Expr::Aggregate(e) => {
+                    stack.extend(e.param.as_mut());
+                    stack.push(&mut e.expr);
+                }
+                Expr::Binary(e) => {
+                    stack.push(&mut e.rhs);
+                    stack.push(&mut e.lhs);
+                }
+                Expr::Unary(e) => stack.push(&mut e.expr),
+                Expr::Paren(e) => stack.push(&mut e.expr),
+            }
+        }
+    }
+
     /// The expression inside any parentheses around it.
     pub fn unwrap_parens(&self) -> &Expr {
         let mut e = self;

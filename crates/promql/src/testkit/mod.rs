@@ -8,7 +8,7 @@ mod pin;
 mod script;
 mod store;
 
-pub use script::{Command, Eval, Expect, Load, ScriptError, parse};
+pub use script::{Command, Eval, Expect, Load, Point, ScriptError, parse};
 pub use store::{LoadError, TestStore};
 
 use crate::engine::{Engine, EngineOptions, QueryOptions, QueryResult};

@@ -3,6 +3,7 @@
 //! Both kinds of answer are given: all samples in one message, or a stream of frames with stored chunks, made frame by frame so that a large
 //! answer is never in memory as a whole. External labels are left out of the question and put into the answer, as Prometheus does.
 
+pub mod client;
 mod gate;
 
 use crate::wire::WireError;

@@ -18,7 +18,6 @@ yaml::table! {
     #[derive(Clone, Debug, PartialEq)]
     pub struct AlertmanagerConfig as "config.plain" check(AlertmanagerConfig::check) {
         pub http: HttpConfig => inline;
-        pub discovery: SdConfigs => inline;
         pub sigv4: Option<SigV4Config>;
         pub scheme: String = "http".to_string();
         pub path_prefix: String;
@@ -26,6 +25,7 @@ yaml::table! {
         pub api_version: String = "v2".to_string();
         pub relabel_configs: Vec<RelabelRule> => with(|n, cx| yaml::list(n, cx, "empty or null Alertmanager target relabeling rule"));
         pub alert_relabel_configs: Vec<RelabelRule> => with(|n, cx| yaml::list(n, cx, "empty or null Alertmanager alert relabeling rule"));
+        pub discovery: SdConfigs => inline;
     }
 }
 

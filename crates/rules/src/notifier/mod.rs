@@ -235,6 +235,11 @@ fn alertmanager_url(config: &AlertmanagerConfig, group: &TargetGroup, target: &L
     Ok(Found::Active(url(&b)))
 }
 
+/// Whether a target of discovery can be an Alertmanager of this set; one that relabelling drops can.
+pub fn check_target(config: &AlertmanagerConfig, group: &TargetGroup, target: &Labels) -> Result<(), String> {
+    alertmanager_url(config, group, target).map(|_| ())
+}
+
 fn has_port(address: &str) -> bool {
     let tail = address.rsplit(']').next().unwrap_or(address);
     tail.contains(':')

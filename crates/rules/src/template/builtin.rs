@@ -59,8 +59,9 @@ pub fn call(name: &str, args: &[Value]) -> Result<Value, CallError> {
                 "ne" => order != Some(Ordering::Equal),
                 "lt" => order == Some(Ordering::Less),
                 "le" => matches!(order, Some(Ordering::Less | Ordering::Equal)),
-                "gt" => order == Some(Ordering::Greater),
-                _ => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
+                // As Go has them: what is neither less nor equal is greater, NaN too.
+                "gt" => !matches!(order, Some(Ordering::Less | Ordering::Equal)),
+                _ => order != Some(Ordering::Less),
             }))
         }
         "len" => {

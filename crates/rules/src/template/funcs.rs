@@ -82,7 +82,8 @@ impl Functions<'_> {
             "strvalue" => text(sample_arg(args, 0)?.labels.get("__value__").cloned().unwrap_or_default()),
             "args" => Ok(Value::Map(Rc::new(args.iter().enumerate().map(|(i, a)| (format!("arg{i}"), a.clone())).collect()))),
             "reReplaceAll" => {
-                let re = unanchored(str_arg(args, 0)?)?;
+                let pattern = str_arg(args, 0)?;
+                let re = Search::new(pattern).map_err(|e| CallError::from(format!("regexp: Compile(`{pattern}`): {e}")))?;
                 text(re.replace_all(str_arg(args, 2)?, str_arg(args, 1)?))
             }
             "match" => Ok(Value::Bool(unanchored(str_arg(args, 0)?)?.is_match(str_arg(args, 1)?))),
@@ -112,14 +113,14 @@ impl Functions<'_> {
             "humanizePercentage" => text(format!("{}%", g4(to_float(&args[0])? * 100.0))),
             "humanizeTimestamp" => {
                 let v = to_float(&args[0])?;
-                if v.is_nan() || v.is_infinite() { text(g4(v)) } else { text(super::gotime::to_string(to_nanos(v)?)) }
+                if v.is_nan() || v.is_infinite() { text(g4(v)) } else { text(super::gotime::to_string(in_whole_ms(to_nanos(v)?))) }
             }
             "toTime" => {
                 let v = to_float(&args[0])?;
                 if v.is_nan() || v.is_infinite() {
                     return Err("value is NaN or Inf".to_string().into());
                 }
-                Ok(Value::Time(to_nanos(v)?))
+                Ok(Value::Time(in_whole_ms(to_nanos(v)?)))
             }
             "toDuration" => Ok(Value::Duration((to_float(&args[0])? * 1e9) as i64)),
             "now" => Ok(Value::Float(self.now_ms as f64 / 1000.0)),
@@ -175,8 +176,12 @@ fn to_nanos(v: f64) -> Result<i64, CallError> {
     if ns > i64::MAX as f64 || ns < i64::MIN as f64 {
         return Err(format!("{} cannot be represented as a nanoseconds timestamp since it overflows int64", model::number::format_g(v)).into());
     }
-    // A float of seconds is exact to the microsecond at best; Prometheus keeps what its millisecond-based time has.
     Ok(ns as i64)
+}
+
+/// Points in time have milliseconds in Prometheus, and no finer digits.
+fn in_whole_ms(ns: i64) -> i64 {
+    ns / 1_000_000 * 1_000_000
 }
 
 /// `%.4g`
@@ -244,7 +249,8 @@ fn humanize_duration(v: f64) -> String {
     if v.abs() >= 1.0 {
         let sign = if v < 0.0 { "-" } else { "" };
         let v = v.abs();
-        let whole = v as i64;
+        // What does not fit wraps to the least number, as it does there.
+        let whole = if v < 9.223_372_036_854_775_8e18 { v as i64 } else { i64::MIN };
         let (s, m, h, d) = (whole % 60, whole / 60 % 60, whole / 3600 % 24, whole / 86_400);
         if d != 0 {
             return format!("{sign}{d}d {h}h {m}m {s}s");

@@ -155,7 +155,7 @@ impl Value {
                 out.push('}');
             }
             Value::Sample(s) => {
-                out.push_str("&{");
+                out.push('{');
                 Value::Labels(Rc::clone(&s.labels)).print(out);
                 out.push(' ');
                 Value::from(s.value.clone()).print(out);
@@ -173,6 +173,11 @@ impl Value {
     fn print_nested(&self, out: &mut String) {
         match self {
             Value::Nil => out.push_str("<nil>"),
+            // A pointer is followed only at the top.
+            Value::Sample(_) => {
+                out.push('&');
+                self.print(out);
+            }
             v => v.print(out),
         }
     }

@@ -25,7 +25,7 @@ pub fn gaps(app: &App, req: &Req) -> ApiResult {
     j.raw("{\"targets\":[");
     let mut first = true;
     for set in &sets {
-        let report = find_gaps(app.queryable.as_ref(), start, end, now, set)?;
+        let report = find_gaps(app.local.as_ref(), start, end, now, set)?;
         seen += report.targets_seen;
         missing += report.missing_scrapes;
         warnings.extend(report.warnings);
@@ -47,7 +47,7 @@ pub fn gaps(app: &App, req: &Req) -> ApiResult {
 /// `GET /api/v1/tree`: who sends to this server, and every uplink that the storage has heard of.
 pub fn tree(app: &App) -> ApiResult {
     let ledger = app.receiver.as_ref().map(|r| r.ledger().as_ref());
-    let t = find_tree(ledger, app.queryable.as_ref(), app.clock.now_ms())?;
+    let t = find_tree(ledger, app.local.as_ref(), app.clock.now_ms())?;
     let mut j = Json::default();
     j.raw("{\"senders\":[");
     let mut first = true;
