@@ -37,8 +37,8 @@ kill: build ## kill -9 of the built binary under load, KILLS times
 e2e: build ## the story of docs/story.md with real peers, which must be there
 	NARTHEX_REQUIRE=peers cargo test --release -p narthex-tests --test story -- --nocapture --test-threads 4
 
-faults: build ## processes killed and links cut, beside real peers, which must be there: the table of docs/faults.md; about an hour (MINUTES for its last row, SEED)
-	NARTHEX_REQUIRE=peers NARTHEX_FAULTS_MINUTES=$(or $(MINUTES),30) NARTHEX_FAULTS_SEED=$(or $(SEED),1) cargo test --release -p narthex-tests --test faults -- --ignored --nocapture
+faults: build ## processes killed and links cut, beside real peers, which must be there: the table of docs/faults.md; a bit more than an hour (MINUTES, SEED of the tree; CUT_MINUTES of the pair; ROWS: only those with this in their name)
+	NARTHEX_REQUIRE=peers NARTHEX_FAULTS_MINUTES=$(or $(MINUTES),30) NARTHEX_FAULTS_SEED=$(or $(SEED),1) NARTHEX_FAULTS_CUT_MINUTES=$(or $(CUT_MINUTES),60) NARTHEX_FAULTS_ONLY="$(ROWS)" cargo test --release -p narthex-tests --test faults -- --ignored --nocapture
 
 fuzz: ## the property tests that feed parsers and decoders arbitrary bytes, many more cases than in `make test`
 	PROPTEST_CASES=$(or $(N),20000) cargo test --release --workspace --lib -- never_panic arbitrary damaged

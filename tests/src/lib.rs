@@ -3,12 +3,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests live in real time, on the real disk, in a real environment")]
 
+mod disk;
 mod http;
 mod netns;
 mod peers;
 mod server;
 mod target;
 
+pub use disk::Disk;
 pub use http::{Answer, get, post_form, request};
 pub use netns::{Link, Namespace};
 pub use peers::{Require, node_exporter, peer, skip};

@@ -60,6 +60,8 @@ pub struct Server {
     pub listen: Option<String>,
     /// The network namespace that it runs in.
     pub namespace: Option<String>,
+    /// More of the environment.
+    pub environment: Vec<(String, String)>,
     dir: tempfile::TempDir,
     args: Vec<String>,
     child: Option<Child>,
@@ -81,6 +83,7 @@ impl Server {
             host: "127.0.0.1".to_string(),
             listen: None,
             namespace: None,
+            environment: Vec::new(),
             dir,
             args: args.iter().map(|a| (*a).to_string()).collect(),
             child: None,
@@ -160,7 +163,7 @@ impl Server {
                 c.arg(format!("-promscrape.config={config}")).arg(format!("-remoteWrite.tmpDataPath={data}")).arg(format!("-httpListenAddr={listen}"))
             }
         };
-        c.args(&self.args);
+        c.args(&self.args).envs(self.environment.iter().map(|(k, v)| (k, v)));
         c
     }
 
@@ -226,6 +229,11 @@ impl Server {
     fn signal(&self, signal: &str) {
         let pid = self.child.as_ref().expect("running").id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().expect("kill runs").success());
+    }
+
+    /// SIGSTOP: it runs no more until it is killed.
+    pub fn stand_still(&self) {
+        self.signal("-STOP");
     }
 
     pub fn hang_up(&self) {

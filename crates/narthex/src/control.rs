@@ -55,6 +55,7 @@ pub struct Controller {
     pub notifications: Arc<Notifications>,
     pub started_ms: i64,
     start_zeros: bool,
+    delta: remote::otlp::Delta,
     pub rooms: std::sync::OnceLock<Rooms>,
     state: RwLock<State>,
     /// One reload at a time.
@@ -93,6 +94,7 @@ impl Controller {
             state: RwLock::new(State { loaded: Arc::new(first), success: true, applied_ms: now }),
             started_ms: now,
             start_zeros: features.start_zeros,
+            delta: features.delta(),
             fs,
             clock,
             shutdown,
@@ -309,6 +311,7 @@ impl web::api::Control for Controller {
             label_name_underscore_sanitization: o.label_name_underscore_sanitization,
             label_name_preserve_multiple_underscores: o.label_name_preserve_multiple_underscores,
             start_zeros: self.start_zeros,
+            delta: self.delta,
         }
     }
 

@@ -18,6 +18,8 @@ pub struct Features {
     pub start_storage: bool,
     pub auto_reload: bool,
     pub search: bool,
+    pub add_up_deltas: bool,
+    pub keep_deltas: bool,
     pub parse: ParseOptions,
     /// Given names that mean nothing here or nowhere.
     pub unknown: Vec<String>,
@@ -33,8 +35,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "extra-scrape-metrics",
     "memory-snapshot-on-shutdown",
     "old-ui",
-    "otlp-deltatocumulative",
-    "otlp-native-delta-ingestion",
     "st-synthesis",
     "use-uncached-io",
     "xor2-encoding",
@@ -96,6 +96,8 @@ impl Features {
                 "use-start-timestamps" => f.use_start_timestamps = true,
                 "st-storage" => f.start_storage = true,
                 "auto-reload-config" => f.auto_reload = true,
+                "otlp-deltatocumulative" => f.add_up_deltas = true,
+                "otlp-native-delta-ingestion" => f.keep_deltas = true,
                 "search-api" => f.search = true,
                 "promql-experimental-functions" => f.parse.experimental_functions = true,
                 "promql-extended-range-selectors" => f.parse.extended_range_selectors = true,
@@ -105,6 +107,23 @@ impl Features {
             }
         }
         f
+    }
+
+    /// What of it cannot be together.
+    pub fn check(&self) -> Result<(), String> {
+        if self.add_up_deltas && self.keep_deltas {
+            return Err("cannot enable otlp-deltatocumulative and otlp-native-delta-ingestion features at the same time".to_string());
+        }
+        Ok(())
+    }
+
+    /// What becomes of OTLP's delta temporality.
+    pub fn delta(&self) -> remote::otlp::Delta {
+        match (self.add_up_deltas, self.keep_deltas) {
+            (true, _) => remote::otlp::Delta::Accumulate,
+            (_, true) => remote::otlp::Delta::Keep,
+            _ => remote::otlp::Delta::Refuse,
+        }
     }
 
     /// By category, as the API lists them.
@@ -139,7 +158,7 @@ impl Features {
                     ("time_range_series", true),
                 ]),
             ),
-            ("otlp_receiver".to_string(), set(&[("delta_conversion", false), ("native_delta_ingestion", false)])),
+            ("otlp_receiver".to_string(), set(&[("delta_conversion", self.add_up_deltas), ("native_delta_ingestion", self.keep_deltas)])),
             (
                 "prometheus".to_string(),
                 set(&[("agent_mode", agent), ("auto_reload_config", self.auto_reload || flags.bool("config.auto-reload")), ("server_mode", !agent)]),

@@ -21,6 +21,23 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Read by the allocator before anything else runs.
+const HUGE_PAGES: &str = "MIMALLOC_ALLOW_THP";
+
+/// A forward-only leaf is to be small. Huge pages make what it has a little faster and take tens of megabytes that it never touches; whether there may be any is decided before
+/// `main`, so the program replaces itself once, unless the environment says what is wanted.
+#[allow(clippy::disallowed_methods, reason = "the binary may read the environment")]
+fn with_small_pages(called: &str, args: &[String]) {
+    use std::os::unix::process::CommandExt;
+    if std::env::var_os(HUGE_PAGES).is_some() {
+        return;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        // Only an error comes back; then it goes on as it is.
+        let _ = std::process::Command::new(program).arg0(called).args(args).env(HUGE_PAGES, "0").exec();
+    }
+}
+
 fn main() -> ExitCode {
     let mut args = std::env::args();
     let called = args.next().unwrap_or_default();
@@ -50,7 +67,12 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Parsed::Run(flags)) => match flags.check() {
-            Ok(()) => server::run(flags),
+            Ok(()) => {
+                if flags.is_agent() {
+                    with_small_pages(&called, &args);
+                }
+                server::run(flags)
+            }
             Err((code, text)) => {
                 complain(&text);
                 ExitCode::from(code)

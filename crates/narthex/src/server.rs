@@ -88,6 +88,7 @@ pub fn run(flags: Flags) -> ExitCode {
 fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
     let fs: SharedFs = RealFs::shared();
     let features = Features::parse(&flags.features());
+    features.check().map_err(|e| fail(1, format!("error parsing feature list: {e}")))?;
     for name in &features.unknown {
         warn!(option = %name, "Unknown option for --enable-feature");
     }
@@ -280,6 +281,7 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
     }));
     let receiver = flags.bool("web.enable-remote-write-receiver").then(|| receiver(flags, &features, &store, &registry, &clock, in_flight));
     let known_gaps = receiver.as_ref().and(store.db()).map(|db| Arc::new(KnownGaps::new(db.clone(), &registry, Arc::clone(&clock))));
+    let request_memory = receiver.as_ref().map_or_else(|| remote::receive::InFlight::new(in_flight, &registry), |r| Arc::clone(r.in_flight()));
     if let Some(r) = &receiver {
         handle.spawn(tick(Arc::clone(r), known_gaps.clone(), Arc::clone(&clock), shutdown.child()));
     }
@@ -332,7 +334,9 @@ fn serve(flags: &Flags, clock: SharedClock) -> Result<(), Failure> {
         notifier: (!agent).then(|| Arc::clone(&notifier)),
         receiver,
         known_gaps,
-        otlp: flags.bool("web.enable-otlp-receiver").then(|| Arc::new(remote::otlp::OtlpReceiver::new(store.merge(), &registry, Arc::clone(&clock)))),
+        otlp: flags
+            .bool("web.enable-otlp-receiver")
+            .then(|| Arc::new(remote::otlp::OtlpReceiver::new(store.merge(), &registry, Arc::clone(&clock), request_memory))),
         reader: store.db().map(|db| Arc::new(remote::read::ReadHandler::new(db.clone(), read_options(flags), &registry))),
         control: controller.clone(),
         notifications: Arc::clone(&notifications),

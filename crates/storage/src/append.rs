@@ -26,7 +26,7 @@ pub enum HeldValue {
 #[derive(Clone, Debug)]
 pub struct Held {
     pub series: SeriesRef,
-    pub replica: String,
+    pub replica: std::sync::Arc<str>,
     pub t_ms: i64,
     pub value: HeldValue,
 }

@@ -1,12 +1,20 @@
-//! A central is killed while a sender that keeps nothing writes to it: what it was told 2xx about must be there.
+//! A central is killed, or loses its power, while a sender that keeps nothing writes to it: what it was told 2xx about must be there.
 
 use crate::system::central_of;
 use crate::tools::sleep;
 use crate::wire::{self, Series};
-use narthex_tests::{Kind, get, now};
+use narthex_tests::{Disk, Kind, get, now};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// kill -9: what it wrote is the kernel's, and stays.
+    Kill,
+    /// What it did not sync is gone.
+    PowerCut,
+}
 
 pub struct Load {
     pub acknowledged: u64,
@@ -15,8 +23,13 @@ pub struct Load {
     pub lost_seconds: f64,
 }
 
-pub fn central_killed_under_load(kind: Kind, times: u64, seconds: u64) -> Option<Load> {
+pub fn central_ends_under_load(kind: Kind, how: End, times: u64, seconds: u64) -> Option<Load> {
     let mut central = central_of(kind, "central", &[])?;
+    // Under the server's directory: it must outlive the server.
+    let mut disk = None;
+    if how == End::PowerCut {
+        disk = Some(Disk::under(&central, 256)?);
+    }
     central.start();
     let mut out = Load { acknowledged: 0, lost: 0, lost_seconds: 0.0 };
     for round in 0..times {
@@ -36,7 +49,10 @@ pub fn central_killed_under_load(kind: Kind, times: u64, seconds: u64) -> Option
                 }
             });
             sleep(seconds);
-            central.kill();
+            match &mut disk {
+                Some(d) => d.cut_power(&mut central),
+                None => central.kill(),
+            }
             dead.store(true, Ordering::Release);
         });
         central.start();
@@ -53,5 +69,6 @@ pub fn central_killed_under_load(kind: Kind, times: u64, seconds: u64) -> Option
             out.lost_seconds += (b.0 - a.0) as f64 / 1000.0;
         }
     }
+    central.kill();
     Some(out)
 }

@@ -21,6 +21,7 @@ mod system;
 mod table;
 mod tree;
 
+use load::End;
 use pair::Trouble;
 use system::System;
 
@@ -53,8 +54,22 @@ fn the_forward_only_leaf_is_killed_while_the_central_is_down() {
 
 #[test]
 fn the_central_is_killed_under_load() {
-    let o = load::central_killed_under_load(NARTHEX.central, 2, 3).expect("our own binary");
+    let o = load::central_ends_under_load(NARTHEX.central, End::Kill, 2, 3).expect("our own binary");
     assert_eq!(o.lost, 0, "of {} acknowledged", o.acknowledged);
+}
+
+#[test]
+fn the_central_loses_its_power_under_load() {
+    if let Some(o) = load::central_ends_under_load(NARTHEX.central, End::PowerCut, 2, 3) {
+        assert_eq!(o.lost, 0, "of {} acknowledged", o.acknowledged);
+    }
+}
+
+#[test]
+fn the_leaf_loses_its_power() {
+    if let Some(o) = rows::leaf_loses_power(&NARTHEX, 2) {
+        o.assert_goes_on_after(2);
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Rows with a leaf and a central.
 
-use crate::system::{Outcome, System, Two};
+use crate::system::{Outcome, System, Two, counter, judge};
 use crate::tools::sleep;
+use narthex_tests::{CounterTarget, Disk};
+use std::time::{Duration, Instant};
 
 /// How long a system may take until it is up to date and complete.
 const SETTLE: u64 = 40;
@@ -26,6 +28,29 @@ pub fn leaf_killed(system: &System, times: u64) -> Option<Outcome> {
     Some(two.judge(system, SETTLE))
 }
 
+/// The leaf's machine loses its power and comes back, so many times: what was not synced of its log is gone, and its cursor may lie behind the end of what is left.
+pub fn leaf_loses_power(system: &System, times: u64) -> Option<Outcome> {
+    let target = CounterTarget::start(20);
+    let mut central = system.central()?;
+    let mut leaf = system.leaf("leaf", "site: \"x\"", &target.address, &central.url(), &[])?;
+    let mut disk = Disk::under(&leaf, 256)?;
+    central.start();
+    leaf.start();
+    let began = Instant::now();
+    let arrive = |what: &str, n: usize| {
+        narthex_tests::wait_for(what, Duration::from_secs(60), || Some(()).filter(|()| counter(&central, 300).len() >= n));
+    };
+    arrive("the first samples at the central", 5);
+    for _ in 0..times {
+        disk.cut_power(&mut leaf);
+        leaf.start();
+        arrive("samples after the power cut", counter(&central, 300).len() + 4);
+    }
+    let o = judge(system, &leaf, &central, began, Duration::from_secs(SETTLE));
+    leaf.kill();
+    Some(o)
+}
+
 /// The central is killed; `pre` seconds later the leaf is killed and started again; `post` seconds later the central comes back.
 pub fn leaf_killed_while_central_down(system: &System, pre: u64, post: u64) -> Option<Outcome> {
     let mut two = Two::start(system, 20, &[])?;
@@ -47,7 +72,8 @@ pub fn cut_longer_than_the_log(system: &System, cut: u64) -> Option<Outcome> {
         "Prometheus" => blocks.to_vec(),
         _ => Vec::new(),
     };
-    let mut two = Two::start(system, 20, &args)?;
+    // More than the queues in memory can hold.
+    let mut two = Two::start(system, 300, &args)?;
     two.central.stop();
     sleep(cut);
     two.central.start();

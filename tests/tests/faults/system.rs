@@ -44,7 +44,7 @@ impl System {
     /// A leaf that scrapes the target as job `node` and writes to the parent.
     pub fn leaf(&self, name: &str, external: &str, target: &str, parent_url: &str, more: &[&str]) -> Option<Server> {
         let url = format!("{parent_url}/api/v1/write");
-        let uplink = format!("- url: {url}\n  queue_config: {{batch_send_deadline: 200ms, max_backoff: 1s}}\n");
+        let uplink = format!("- url: {url}\n  queue_config: {{batch_send_deadline: 200ms, max_backoff: 1s, capacity: 1000, max_shards: 4}}\n");
         let uplinks = if self.leaf == Kind::Vmagent { Vec::new() } else { vec![uplink] };
         // vmagent knows no evaluation interval.
         let text = config(external, &[job("node", target, "")], &uplinks).replace("  evaluation_interval: 1s\n", "");
@@ -82,6 +82,8 @@ pub struct Outcome {
     pub stored_missing: Option<u64>,
     pub stored: u64,
     pub doubled: u64,
+    /// Places at which scrapes are missing.
+    pub holes: u64,
     pub longest_hole_seconds: f64,
     /// More to say of it.
     pub note: String,
@@ -97,6 +99,12 @@ impl Outcome {
     pub fn assert_only_under_way(&self, kills: u64) {
         assert_eq!((self.stored_missing.unwrap_or(0), self.doubled), (0, 0), "{}", self.detail);
         assert!(self.scraped_missing <= kills, "{}", self.detail);
+    }
+
+    /// After a power cut the leaf has lost what it had not synced, which the central may have: nothing that the leaf has now may be missing, and each cut is one hole.
+    pub fn assert_goes_on_after(&self, cuts: u64) {
+        assert_eq!((self.stored_missing.unwrap_or(0), self.doubled), (0, 0), "{}", self.detail);
+        assert!(self.holes <= cuts, "{} holes in {}", self.holes, self.detail);
     }
 
     pub fn short(&self) -> String {
@@ -151,6 +159,7 @@ pub fn compare(there: &Points, held: Option<&Points>) -> Outcome {
     for w in there.windows(2) {
         let step = w[1].1 - w[0].1;
         o.scraped_missing += (step - 1.0).max(0.0) as u64;
+        o.holes += u64::from(step > 1.0);
         o.doubled += u64::from(step < 1.0);
         o.longest_hole_seconds = o.longest_hole_seconds.max((w[1].0 - w[0].0) as f64 / 1000.0);
     }

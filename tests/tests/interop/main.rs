@@ -6,8 +6,15 @@
 #[path = "../story/tools.rs"]
 #[allow(dead_code, reason = "the story uses all of it")]
 mod tools;
+#[path = "../story/wire.rs"]
+#[allow(dead_code, reason = "the story uses all of it")]
+mod wire;
 
+mod hardened;
+mod keys;
+mod ledger;
 mod page;
+mod recorder;
 
 use narthex_tests::{CounterTarget, Kind, Server, get, vector, wait_for};
 use page::PageTarget;

@@ -128,3 +128,50 @@ fn a_pair_behind_a_cut() {
     b.stop();
     central.stop();
 }
+
+/// As the prometheus-operator names them: one release with two replicas, and two releases of a Helm chart that differ in two labels. One of each is killed.
+#[test]
+fn replicas_of_the_operator_and_of_two_releases() {
+    let replica = "--storage.ha.replica-label=prometheus_replica";
+    let cases = [
+        (
+            Kind::Narthex,
+            vec![replica],
+            ["prometheus: mon/k8s, prometheus_replica: prometheus-k8s-0", "prometheus: mon/k8s, prometheus_replica: prometheus-k8s-1"],
+        ),
+        (
+            Kind::Prometheus,
+            vec![replica, "--storage.ha.replica-label=prometheus"],
+            ["prometheus: mon/blue, prometheus_replica: prometheus-blue-0", "prometheus: mon/green, prometheus_replica: prometheus-green-0"],
+        ),
+    ];
+    for (kind, flags, externals) in cases {
+        let target = CounterTarget::start(20);
+        let mut central = Server::narthex("central", &config("", &[], &[]), &[&[RECEIVER], &flags[..]].concat());
+        central.start();
+        let mut leaves = Vec::new();
+        for external in externals {
+            let text = config(&format!("cluster: \"하나\", {external}"), &[job("서버-1", &target.address, "")], &[uplink(&central)]);
+            let Some(mut leaf) = Server::new(kind, external, &text, &[]) else { return };
+            leaf.start();
+            leaves.push(leaf);
+        }
+        wait_for_points(&central, "scrapes_total", 6);
+        leaves[0].kill();
+        sleep(4);
+        let held = points(&leaves[1], "scrapes_total");
+        let merged = points(&central, "scrapes_total");
+        assert_rises(&merged);
+        assert_no_hole(&merged, &[&held]);
+        let newest = merged.last().expect("samples").0;
+        assert!(held.last().expect("samples").0 - newest <= 3 * LARGEST_HOLE_MS, "the other one has taken over");
+        // What tells them apart is gone, and nothing else is.
+        let found = vector(&central.query("{job=\"서버-1\"}"));
+        assert_eq!(found.len(), 1 + 20 + 5);
+        assert!(found.iter().all(|(l, _)| l["cluster"] == "하나" && l.get("prometheus_replica").is_none()), "{found:?}");
+        let stays = if flags.len() == 1 { Some("mon/k8s") } else { None };
+        assert!(found.iter().all(|(l, _)| l.get("prometheus").and_then(|p| p.as_str()) == stays), "{found:?}");
+        leaves[1].stop();
+        central.stop();
+    }
+}

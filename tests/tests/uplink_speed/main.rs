@@ -5,6 +5,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 
+#[path = "../interop/page.rs"]
+mod page;
 #[path = "../story/tools.rs"]
 #[allow(dead_code, reason = "the story uses all of it")]
 mod tools;
@@ -13,6 +15,7 @@ mod tools;
 mod wire;
 
 use narthex_tests::{CounterTarget, Kind, Server, now, wait_for};
+use page::PageTarget;
 use std::time::{Duration, Instant};
 use tools::{RECEIVER, config, job, own_metric};
 use wire::Series;
@@ -83,7 +86,10 @@ fn carry(kind: Kind, series: u64, steps: i64) -> Option<Carried> {
     let target = CounterTarget::start(1);
     let (mut leaf, mut central) = pair_of_servers(kind, &target, "batch_send_deadline: 1s, max_backoff: 1s", &[])?;
     leaf.start();
-    fill(&leaf, series, steps, 10_000);
+    // Prometheus does not send what is older than its start.
+    let step_ms = 100;
+    std::thread::sleep(Duration::from_millis(1000 + steps as u64 * step_ms));
+    fill(&leaf, series, steps, step_ms as i64);
     std::thread::sleep(Duration::from_secs(5));
     let samples = series as f64 * steps as f64;
     let leaf_before = leaf.cpu_seconds();
@@ -143,4 +149,107 @@ fn catch_up_after_an_hour() {
     );
     leaf.stop();
     central.stop();
+}
+
+/// Memory and CPU of a forward-only leaf beside a Prometheus agent that scrapes the same targets and writes to the same parent.
+#[test]
+#[ignore = "measures: make bench-uplink"]
+fn forward_only_leaf() {
+    let (targets, series, run_s) =
+        (number("NARTHEX_BENCH_TARGETS", 50), number("NARTHEX_BENCH_TARGET_SERIES", 1000) as usize, number("NARTHEX_BENCH_AGENT_SECONDS", 150));
+    let page = |target: u64| {
+        let line = |n: u64| {
+            let l = labels(target * series as u64 + n);
+            let inside: Vec<String> =
+                l.iter().filter(|(n, _)| !["__name__", "instance", "job"].contains(n)).map(|(n, v)| format!("{n}=\"{v}\"")).collect();
+            format!("{}{{{}}} {n}\n", l[0].1, inside.join(","))
+        };
+        (0..series as u64).map(line).collect::<String>()
+    };
+    let all: Vec<PageTarget> = (0..targets).map(|t| PageTarget::start("text/plain; version=0.0.4", page(t).leak())).collect();
+    let list: Vec<String> = all.iter().map(|t| format!("'{}'", t.address)).collect();
+    let text = |name: &str, parent: &Server| {
+        let job = format!("- job_name: node\n  static_configs:\n  - targets: [{}]\n", list.join(", "));
+        config(&format!("agent: {name}"), &[job], &[format!("- url: {}/api/v1/write\n", parent.url())])
+            .replace("scrape_interval: 1s", "scrape_interval: 5s")
+    };
+    println!(
+        "| forward-only leaf, {targets} targets of {series} series each 5 s, after {run_s} s | resident MB | peak MB | CPU s |\n|---|---|---|---|"
+    );
+    for (name, kind) in [("Narthex", Kind::Narthex), ("Prometheus", Kind::Prometheus)] {
+        let mut central = Server::narthex("central", &config("", &[], &[]), &[RECEIVER]);
+        central.start();
+        let Some(mut leaf) = Server::new(kind, name, &text(name, &central), &["--agent"]) else { continue };
+        leaf.expect_log(&EXPECTED);
+        leaf.start();
+        std::thread::sleep(Duration::from_secs(run_s));
+        let (resident, peak) = leaf.memory_mb();
+        let arrived = central.value("count({mode!=\"\"})").unwrap_or(0.0);
+        assert!(arrived >= (targets as usize * series) as f64, "{arrived} series arrived");
+        println!("| {name} | {resident:.0} | {peak:.0} | {:.1} |", leaf.cpu_seconds());
+        leaf.stop();
+        central.stop();
+    }
+}
+
+/// What a sample costs the central that is one of a pair's, beside one that is stored as it comes: the same samples in the same requests, once with a replica label and once with
+/// another one.
+#[test]
+#[ignore = "measures: make bench-uplink"]
+fn merging_a_pair() {
+    let (series, steps) = (number("NARTHEX_BENCH_PAIR_SERIES", 20_000), number("NARTHEX_BENCH_PAIR_STEPS", 60) as i64);
+    let end_ms = (now() * 1000.0) as i64;
+    let cost = |label: &'static str| {
+        let mut central = Server::narthex("central", &config("", &[], &[]), &[RECEIVER]);
+        central.start();
+        let of = |replica: &str| -> Vec<Vec<(&str, String)>> {
+            (0..series).map(|n| labels(n).into_iter().chain([(label, replica.to_string())]).collect()).collect()
+        };
+        let replicas = [of("a"), of("b")];
+        let sorted: Vec<Vec<Vec<(&str, &str)>>> = replicas
+            .iter()
+            .map(|all| {
+                let one = |l: &Vec<(&'static str, String)>| {
+                    let mut l: Vec<(&str, &str)> = l.iter().map(|(n, v)| (*n, v.as_str())).collect();
+                    l.sort_unstable();
+                    // The test's lifetimes are simpler when the strings live for ever.
+                    l.into_iter().map(|(n, v)| (&*n.to_string().leak(), &*v.to_string().leak())).collect()
+                };
+                all.iter().map(one).collect()
+            })
+            .collect();
+        let mut spent = 0.0;
+        let mut first = true;
+        for step in 0..steps {
+            // The replicas scrape at their own offsets: b is 4 s after a.
+            let mut bodies = Vec::new();
+            for (r, all) in sorted.iter().enumerate() {
+                let t = end_ms - (steps - 1 - step) * 10_000 - 4_000 + r as i64 * 4_000;
+                for part in all.chunks(2000) {
+                    let samples = [(t, step as f64)];
+                    let request: Vec<Series<'_>> = part.iter().map(|l| Series { labels: l, samples: &samples }).collect();
+                    bodies.push(wire::snappy(&wire::write_request(&request)));
+                }
+            }
+            let before = central.cpu_seconds();
+            for body in &bodies {
+                let a = wire::post(&central, body);
+                assert_eq!(a.status, 204, "{}", a.text());
+            }
+            // What new series cost is not the question.
+            if !first {
+                spent += central.cpu_seconds() - before;
+            }
+            first = false;
+        }
+        let stored = own_metric(&central, "prometheus_tsdb_head_samples_appended_total");
+        central.stop();
+        (spent * 1e6 / (2.0 * series as f64 * (steps - 1) as f64), stored)
+    };
+    let (plain, all) = cost("replica");
+    let (merged, half) = cost("__replica__");
+    println!(
+        "| pair merge, 2 x {series} series x {steps} | CPU s per M samples | stored |\n|---|---|---|\n| plain | {plain:.2} | {all:.0} |\n| merged | {merged:.2} | {half:.0} |\nratio {:.2}",
+        merged / plain
+    );
 }

@@ -1,9 +1,11 @@
 //! One request's metrics as series with samples: names, labels, and which series a point becomes.
 
 use super::decode::{self, Attributes, DataKind, Metric, Point, Scope, Temporality};
+use super::delta::{self, Delta, Totals};
 use super::names::{self, NameKind};
 use super::{OtlpOptions, histogram};
 use crate::wire::WireError;
+use model::histogram::ResetHint;
 use model::{Exemplar, Histogram, Labels, LabelsBuilder, Metadata, MetricType, name};
 use std::collections::HashSet;
 
@@ -63,13 +65,15 @@ struct Resource {
 pub(super) struct Converter<'c, O> {
     pub options: &'c OtlpOptions,
     pub out: &'c mut O,
+    totals: &'c Totals,
+    now_ms: i64,
     /// `target_info` samples of this request.
     told: HashSet<(Labels, i64)>,
 }
 
 impl<'c, O: Out> Converter<'c, O> {
-    pub fn new(options: &'c OtlpOptions, out: &'c mut O) -> Self {
-        Converter { options, out, told: HashSet::new() }
+    pub fn new(options: &'c OtlpOptions, out: &'c mut O, totals: &'c Totals, now_ms: i64) -> Self {
+        Converter { options, out, totals, now_ms, told: HashSet::new() }
     }
 
     pub fn request(&mut self, body: &[u8]) -> Result<(), Stop> {
@@ -81,7 +85,7 @@ impl<'c, O: Out> Converter<'c, O> {
                 let scope_labels = self.scope_labels(&scope);
                 for message in metrics {
                     let metric = decode::metric(message)?;
-                    self.metric(&mut resource, &scope_labels, &metric)?;
+                    self.metric(&mut resource, &scope, &scope_labels, &metric)?;
                 }
             }
             self.target_info(&resource)?;
@@ -147,7 +151,7 @@ impl<'c, O: Out> Converter<'c, O> {
         b
     }
 
-    fn metric(&mut self, resource: &mut Resource, scope: &[(String, String)], m: &Metric<'_>) -> Result<(), Stop> {
+    fn metric(&mut self, resource: &mut Resource, from: &Scope, scope: &[(String, String)], m: &Metric<'_>) -> Result<(), Stop> {
         let Some((kind, data)) = &m.data else {
             self.out.refuse(0, format!("unsupported metric type of metric {:?}", m.name));
             return Ok(());
@@ -158,7 +162,8 @@ impl<'c, O: Out> Converter<'c, O> {
             return Ok(());
         }
         let has_temporality = matches!(kind, DataKind::Sum | DataKind::Histogram | DataKind::Exponential);
-        if has_temporality && data.temporality != Temporality::Cumulative {
+        let delta = has_temporality && data.temporality == Temporality::Delta;
+        if has_temporality && data.temporality != Temporality::Cumulative && !(delta && self.options.delta != Delta::Refuse) {
             self.out.refuse(points, format!("invalid temporality and type combination for metric {:?}", m.name));
             return Ok(());
         }
@@ -173,19 +178,40 @@ impl<'c, O: Out> Converter<'c, O> {
             self.out.refuse(points, format!("normalization for metric {:?} resulted in empty name", m.name));
             return Ok(());
         };
+        // There is no word for what is added at each time.
+        let as_it_is = delta && self.options.delta == Delta::Keep;
+        let metric_type = if as_it_is { MetricType::Unknown } else { metric_type };
+        let origin = if delta && !as_it_is { delta::origin(&resource.attributes, from) } else { Vec::new() };
         let metadata = Metadata { kind: metric_type, help: m.description.to_string(), unit: names::unit(m.unit) };
         for message in &data.points {
-            let p = decode::point(*kind, message)?;
+            let mut p = decode::point(*kind, message)?;
             resource.first_ms = resource.first_ms.min(p.t_ms);
             resource.last_ms = resource.last_ms.max(p.t_ms);
             let labels = self.labels(&p.attributes, resource, scope);
             let exemplars = exemplars(&p)?;
-            self.point(*kind, &family, &metadata, labels, &p, &exemplars)?;
+            if as_it_is {
+                // When it began says nothing about a reset.
+                p.start_ms = 0;
+            } else if delta && !self.totals.add(delta::key(&origin, m.name, m.unit, *kind, &p.attributes), &mut p, self.now_ms) {
+                continue;
+            }
+            let hint = if as_it_is { ResetHint::Gauge } else { ResetHint::Unknown };
+            self.point(*kind, &family, &metadata, labels, &p, &exemplars, hint)?;
         }
         Ok(())
     }
 
-    fn point(&mut self, kind: DataKind, family: &str, m: &Metadata, labels: LabelsBuilder, p: &Point<'_>, ex: &[Exemplar]) -> Result<(), Stop> {
+    #[allow(clippy::too_many_arguments, reason = "what is known of a point")]
+    fn point(
+        &mut self,
+        kind: DataKind,
+        family: &str,
+        m: &Metadata,
+        labels: LabelsBuilder,
+        p: &Point<'_>,
+        ex: &[Exemplar],
+        hint: ResetHint,
+    ) -> Result<(), Stop> {
         let native = match kind {
             DataKind::Exponential => Some(histogram::exponential(p)),
             DataKind::Histogram if self.options.convert_histograms_to_nhcb => Some(histogram::explicit(p)),
@@ -194,7 +220,12 @@ impl<'c, O: Out> Converter<'c, O> {
         if let Some(native) = native {
             let labels = named(&labels, family, None);
             match native {
-                Ok(h) => self.out.histogram(&SeriesName { labels: &labels, metadata: m }, p.start_ms, p.t_ms, &h, ex)?,
+                Ok(mut h) => {
+                    if hint == ResetHint::Gauge {
+                        h.reset_hint = hint;
+                    }
+                    self.out.histogram(&SeriesName { labels: &labels, metadata: m }, p.start_ms, p.t_ms, &h, ex)?;
+                }
                 Err(why) => self.out.refuse(1, format!("{why} for series {labels}")),
             }
             return Ok(());

@@ -74,7 +74,7 @@ pub(super) struct Point<'a> {
     pub exemplars: Vec<&'a [u8]>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Buckets {
     pub offset: i32,
     pub counts: Vec<u64>,
@@ -106,12 +106,36 @@ fn walk<'a>(message: &'a [u8], mut each: impl FnMut(u32, Value<'a>) -> Result<()
     Ok(())
 }
 
+/// A field of two bytes takes sixteen in a list; nobody sends so many at once.
+const MAX_MESSAGES: usize = 1 << 20;
+
+fn push<'a>(list: &mut Vec<&'a [u8]>, message: &'a [u8]) -> Result<(), WireError> {
+    if list.len() >= MAX_MESSAGES {
+        return Err(WireError::Malformed { message: "list of messages", index: list.len(), what: "more than 1048576 of them" });
+    }
+    list.push(message);
+    Ok(())
+}
+
+/// At most so many attributes has one thing.
+const MAX_ATTRIBUTES: usize = 4096;
+/// The longest point. Its buckets may take eight bytes for each of it.
+const MAX_POINT_BYTES: usize = 1 << 20;
+
+fn push_attribute(list: &mut Attributes, message: &[u8]) -> Result<(), WireError> {
+    if list.len() >= MAX_ATTRIBUTES {
+        return Err(WireError::Malformed { message: "attribute", index: list.len(), what: "more than 4096 of them" });
+    }
+    list.push(key_value(message)?);
+    Ok(())
+}
+
 /// All length-delimited fields of one number.
 pub(super) fn repeated(message: &[u8], wanted: u32) -> Result<Vec<&[u8]>, WireError> {
     let mut out = Vec::new();
     walk(message, |number, value| {
         if number == wanted {
-            out.push(value.bytes()?);
+            push(&mut out, value.bytes()?)?;
         }
         Ok(())
     })?;
@@ -123,7 +147,7 @@ pub(super) fn resource_metrics(message: &[u8]) -> Result<(Attributes, Vec<&[u8]>
     let mut attributes = Attributes::new();
     for resource in repeated(message, 1)? {
         for kv in repeated(resource, 1)? {
-            attributes.push(key_value(kv)?);
+            push_attribute(&mut attributes, kv)?;
         }
     }
     Ok((attributes, repeated(message, 2)?))
@@ -139,12 +163,12 @@ pub(super) fn scope_metrics(message: &[u8]) -> Result<(Scope, Vec<&[u8]>), WireE
                 match number {
                     1 => scope.name = value.string()?.to_string(),
                     2 => scope.version = value.string()?.to_string(),
-                    3 => scope.attributes.push(key_value(value.bytes()?)?),
+                    3 => push_attribute(&mut scope.attributes, value.bytes()?)?,
                     _ => {}
                 }
                 Ok(())
             })?,
-            2 => metrics.push(value.bytes()?),
+            2 => push(&mut metrics, value.bytes()?)?,
             3 => scope.schema_url = value.string()?.to_string(),
             _ => {}
         }
@@ -170,7 +194,7 @@ pub(super) fn metric(message: &[u8]) -> Result<Metric<'_>, WireError> {
         let mut data = Data::default();
         walk(value.bytes()?, |number, value| {
             match number {
-                1 => data.points.push(value.bytes()?),
+                1 => push(&mut data.points, value.bytes()?)?,
                 2 => {
                     data.temporality = match value.varint()? {
                         1 => Temporality::Delta,
@@ -191,6 +215,9 @@ pub(super) fn metric(message: &[u8]) -> Result<Metric<'_>, WireError> {
 
 /// The kinds number their fields differently; times, count and sum are alike in all.
 pub(super) fn point(kind: DataKind, message: &[u8]) -> Result<Point<'_>, WireError> {
+    if message.len() > MAX_POINT_BYTES {
+        return Err(WireError::Malformed { message: "point", index: 0, what: "longer than 1 MiB" });
+    }
     let mut p = Point::default();
     walk(message, |number, value| {
         use DataKind::{Exponential, Gauge, Histogram, Sum, Summary};
@@ -220,8 +247,8 @@ pub(super) fn point(kind: DataKind, message: &[u8]) -> Result<Point<'_>, WireErr
                 })?;
                 p.quantiles.push(q);
             }
-            (Gauge | Sum, 5) | (Histogram, 8) | (Exponential, 11) => p.exemplars.push(value.bytes()?),
-            (Gauge | Sum | Summary, 7) | (Histogram, 9) | (Exponential, 1) => p.attributes.push(key_value(value.bytes()?)?),
+            (Gauge | Sum, 5) | (Histogram, 8) | (Exponential, 11) => push(&mut p.exemplars, value.bytes()?)?,
+            (Gauge | Sum | Summary, 7) | (Histogram, 9) | (Exponential, 1) => push_attribute(&mut p.attributes, value.bytes()?)?,
             (Gauge | Sum | Summary, 8) | (Histogram | Exponential, 10) => p.no_value = value.varint()? & 1 != 0,
             _ => {}
         }
@@ -261,7 +288,7 @@ pub(super) fn exemplar(message: &[u8]) -> Result<ExemplarPoint, WireError> {
             4 => e.span_id = id(value.bytes()?),
             5 => e.trace_id = id(value.bytes()?),
             6 => e.value = fixed(value)? as i64 as f64,
-            7 => e.attributes.push(key_value(value.bytes()?)?),
+            7 => push_attribute(&mut e.attributes, value.bytes()?)?,
             _ => {}
         }
         Ok(())

@@ -2,30 +2,38 @@
 //!
 //! What becomes of names, resources and histograms follows Prometheus' OTLP receiver, as its users' queries rely on it. Different from it: each
 //! point is judged by itself, late points are taken, and success is said when all is as durable as the storage's sync policy says. Delta
-//! temporality is refused by name.
+//! temporality is refused by name unless a feature says what to do with it; see [`Delta`].
 
 mod convert;
 mod decode;
+mod delta;
 mod histogram;
 mod json;
 mod names;
 
+pub use delta::Delta;
 pub use names::Translation;
 
-use crate::receive::{Answer, RETRY_LATER_SECONDS, Refusals, reason};
+use crate::receive::{Answer, InFlight, RETRY_LATER_SECONDS, Refusals, reason};
 use convert::{Converter, Out, SeriesName, Stop};
 use flate2::read::MultiGzDecoder;
 use model::{Exemplar, Histogram};
 use std::io::Read;
 use std::sync::Arc;
 use stdx::clock::SharedClock;
-use stdx::metrics::{Counter, Registry};
+use stdx::metrics::{Counter, CounterVec, Registry};
 use storage::{AppendError, AppendOptions, Appender, CommitError, HistogramSample, MergeStore, SeriesRef, Wait};
 
 /// The largest decoded body.
 pub const MAX_DECODED_BYTES: usize = 32 << 20;
 const MEDIA_TYPE: &str = "application/x-protobuf";
 const JSON_MEDIA_TYPE: &str = "application/json";
+/// What a body takes beyond its size while it is read: lists of its parts, and in JSON a tree of values.
+const WORK_RATIO: usize = 2;
+const JSON_WORK_RATIO: usize = 16;
+/// What is set aside for a packed body before it is known how large it is, in times of its size; and the steps in which it may turn out larger.
+const GZIP_RATIO_GUESS: usize = 8;
+const GROWTH_BYTES: usize = 1 << 20;
 /// Points further in the future than this are refused.
 const MAX_AHEAD_MS: i64 = 600_000;
 
@@ -43,6 +51,7 @@ pub struct OtlpOptions {
     pub label_name_preserve_multiple_underscores: bool,
     /// Whether start times become zero samples (`created-timestamp-zero-ingestion`).
     pub start_zeros: bool,
+    pub delta: Delta,
 }
 
 pub struct OtlpReceiver {
@@ -52,10 +61,15 @@ pub struct OtlpReceiver {
     out_of_order_exemplars: Counter,
     samples: Counter,
     refused: Counter,
+    requests: CounterVec,
+    rejected: CounterVec,
+    in_flight: Arc<InFlight>,
+    totals: delta::Totals,
 }
 
 impl OtlpReceiver {
-    pub fn new(store: Arc<dyn MergeStore>, registry: &Registry, clock: SharedClock) -> Self {
+    /// `in_flight` is shared with remote write.
+    pub fn new(store: Arc<dyn MergeStore>, registry: &Registry, clock: SharedClock, in_flight: Arc<InFlight>) -> Self {
         OtlpReceiver {
             store,
             clock,
@@ -69,32 +83,72 @@ impl OtlpReceiver {
             ),
             samples: registry.counter("narthex_otlp_samples_total", "Samples of OTLP requests that were taken."),
             refused: registry.counter("narthex_otlp_refused_samples_total", "Samples and points of OTLP requests that were refused."),
+            requests: registry.counter_vec("narthex_otlp_requests_total", "OTLP requests by status code.", &["code"]),
+            rejected: registry.counter_vec(
+                "narthex_otlp_rejected_requests_total",
+                "OTLP requests of which nothing was taken because they could not be read, by reason.",
+                &["reason"],
+            ),
+            in_flight,
+            totals: delta::Totals::new(registry),
         }
     }
 
     /// Answers one POST by the options as configured now. Blocks on the disk: call it from a thread that may.
     pub fn handle(&self, content_type: &str, content_encoding: &str, body: &[u8], options: &OtlpOptions) -> Answer {
+        let answer = self.answer(content_type, content_encoding, body, options);
+        self.requests.with(&[&answer.status.to_string()]).inc();
+        answer
+    }
+
+    fn turned_away(&self, reason: &str, status: u16, text: &str) -> Answer {
+        self.rejected.with(&[reason]).inc();
+        Answer::new(status, text)
+    }
+
+    fn answer(&self, content_type: &str, content_encoding: &str, body: &[u8], options: &OtlpOptions) -> Answer {
         let media = content_type.split(';').next().unwrap_or("").trim();
         let json = media.eq_ignore_ascii_case(JSON_MEDIA_TYPE);
         if !json && !media.eq_ignore_ascii_case(MEDIA_TYPE) {
-            return Answer::new(415, &format!("unsupported content type: {content_type}, supported: [{JSON_MEDIA_TYPE}, {MEDIA_TYPE}]"));
+            let text = format!("unsupported content type: {content_type}, supported: [{JSON_MEDIA_TYPE}, {MEDIA_TYPE}]");
+            return self.turned_away("content_type", 415, &text);
         }
-        let mut unpacked = Vec::new();
-        let body = match content_encoding.trim() {
-            "" | "identity" => body,
-            "gzip" => match MultiGzDecoder::new(body).take(MAX_DECODED_BYTES as u64 + 1).read_to_end(&mut unpacked) {
-                Ok(_) => unpacked.as_slice(),
-                Err(e) => return Answer::new(400, &format!("decompress body: {e}")),
-            },
-            other => return Answer::new(415, &format!("unsupported compression: {other}. Only \"gzip\" or no compression supported")),
+        let ratio = if json { JSON_WORK_RATIO } else { WORK_RATIO };
+        let packed = match content_encoding.trim() {
+            "" | "identity" => false,
+            "gzip" => true,
+            other => {
+                let text = format!("unsupported compression: {other}. Only \"gzip\" or no compression supported");
+                return self.turned_away("content_encoding", 415, &text);
+            }
         };
+        let mut room = if packed { body.len().saturating_mul(GZIP_RATIO_GUESS).min(MAX_DECODED_BYTES) } else { body.len() };
+        let Some(mut reserved) = self.in_flight.reserve(room.saturating_mul(ratio)) else { return self.in_flight.refusal() };
+        let mut unpacked = Vec::new();
+        if packed {
+            let mut decoder = MultiGzDecoder::new(body);
+            loop {
+                if let Err(e) = (&mut decoder).take((room - unpacked.len()) as u64).read_to_end(&mut unpacked) {
+                    return self.turned_away("compression", 400, &format!("decompress body: {e}"));
+                }
+                let more = GROWTH_BYTES.max(room / 2).min(MAX_DECODED_BYTES + 1 - room);
+                if unpacked.len() < room || more == 0 {
+                    break;
+                }
+                if !reserved.grow(more.saturating_mul(ratio)) {
+                    return self.in_flight.refusal();
+                }
+                room += more;
+            }
+        }
+        let body = if packed { unpacked.as_slice() } else { body };
         if body.len() > MAX_DECODED_BYTES {
-            return Answer::new(413, &format!("decoded body is larger than {MAX_DECODED_BYTES} bytes"));
+            return self.turned_away("too_large", 413, &format!("decoded body is larger than {MAX_DECODED_BYTES} bytes"));
         }
         if json {
             return match json::to_protobuf(body) {
                 Ok(body) => self.store_body(&body, options),
-                Err(why) => Answer::new(400, &why),
+                Err(why) => self.turned_away("malformed", 400, &why),
             };
         }
         self.store_body(body, options)
@@ -102,14 +156,15 @@ impl OtlpReceiver {
 
     fn store_body(&self, body: &[u8], options: &OtlpOptions) -> Answer {
         let app = self.store.appender(AppendOptions::receive());
-        let latest_ms = self.clock.now_ms().saturating_add(MAX_AHEAD_MS);
+        let now_ms = self.clock.now_ms();
+        let latest_ms = now_ms.saturating_add(MAX_AHEAD_MS);
         let mut sink = Sink { app, receiver: self, latest_ms, start_zeros: options.start_zeros, taken: 0, refusals: Refusals::default() };
-        let walked = Converter::new(options, &mut sink).request(body);
+        let walked = Converter::new(options, &mut sink, &self.totals, now_ms).request(body);
         let Sink { app, taken, refusals, .. } = sink;
         match walked {
             Err(Stop::Wire(e)) => {
                 app.rollback();
-                return Answer::new(400, &e.to_string());
+                return self.turned_away("malformed", 400, &e.to_string());
             }
             Err(Stop::Unavailable(why)) => {
                 app.rollback();

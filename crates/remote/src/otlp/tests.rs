@@ -56,9 +56,15 @@ fn options() -> OtlpOptions {
     OtlpOptions { label_name_underscore_sanitization: true, label_name_preserve_multiple_underscores: true, ..OtlpOptions::default() }
 }
 
+fn receiver(store: Arc<MemoryStore>, clock: SharedClock) -> OtlpReceiver {
+    let registry = Registry::new(clock.clone());
+    let in_flight = InFlight::new(64 << 20, &registry);
+    OtlpReceiver::new(store, &registry, clock, in_flight)
+}
+
 fn post(body: &[u8], options: &OtlpOptions) -> (Answer, Arc<MemoryStore>) {
     let (store, clock) = (MemoryStore::shared(), ManualClock::at_ms(NOW_MS));
-    let receiver = OtlpReceiver::new(store.clone(), &Registry::new(clock.clone()), clock);
+    let receiver = receiver(store.clone(), clock);
     (receiver.handle("application/x-protobuf", "", body, options), store)
 }
 
@@ -161,7 +167,7 @@ fn what_is_refused_says_why() {
     check(&request("...", "", 5, 0, false, |out| double(out, 4, 1.0)), 400, "resulted in empty name");
     check(b"\x0a\xff", 400, "decode");
     let (store, clock) = (MemoryStore::shared(), ManualClock::at_ms(NOW_MS));
-    let receiver = OtlpReceiver::new(store, &Registry::new(clock.clone()), clock);
+    let receiver = receiver(store, clock);
     assert_eq!(receiver.handle("text/plain", "", b"{}", &options()).status, 415);
     for (body, text) in [
         ("{", "decode JSON"),
@@ -194,7 +200,7 @@ fn json_is_read_as_protocol_buffers_are() {
     );
     let body = format!(r#"{{"resourceMetrics": [{{{resource}, "scopeMetrics": [{{"metrics": [{metrics}]}}]}}]}}"#);
     let (store, clock) = (MemoryStore::shared(), ManualClock::at_ms(NOW_MS));
-    let receiver = OtlpReceiver::new(store.clone(), &Registry::new(clock.clone()), clock);
+    let receiver = receiver(store.clone(), clock);
     let a = receiver.handle("application/json; charset=utf-8", "", body.as_bytes(), &options());
     assert_eq!((a.status, a.body.as_str()), (200, ""));
     for (labels, v) in [
@@ -218,5 +224,32 @@ proptest! {
         post(&body, &options());
         post(&body[..cut.index(body.len())], &options());
         post(&noise, &options());
+    }
+}
+
+#[test]
+fn deltas_are_kept_or_added_up_where_a_feature_says_so() {
+    let body = |t_ms: i64, v: u64| {
+        request("work.done", "1", 7, 1, true, |out| {
+            fixed(out, 3, t_ms as u64 * 1_000_000);
+            fixed(out, 2, 1_000_000);
+            fixed(out, 6, v);
+        })
+    };
+    let name = r#"{__name__="work_done_total", instance="i1", job="eu/shop"}"#;
+    for (delta, want) in [(Delta::Keep, vec![5.0, 3.0, 0.0]), (Delta::Accumulate, vec![5.0, 8.0, 8.0])] {
+        let (store, clock) = (MemoryStore::shared(), ManualClock::at_ms(NOW_MS));
+        let receiver = receiver(store.clone(), clock);
+        let options = OtlpOptions { delta, ..options() };
+        for (at, v) in [(0, 5), (1000, 3), (2000, 0)] {
+            let a = receiver.handle("application/x-protobuf", "", &body(NOW_MS + at, v), &options);
+            assert_eq!((a.status, a.body.as_str()), (200, ""));
+        }
+        let got: Vec<f64> = store.samples(name).iter().map(|p| p.1).collect();
+        assert_eq!(got, want, "{delta:?}");
+        // Out of order: added up already, or to be stored as it is.
+        let a = receiver.handle("application/x-protobuf", "", &body(NOW_MS + 500, 7), &options);
+        assert_eq!(a.status, 200);
+        assert_eq!(store.samples(name).len(), if delta == Delta::Keep { 4 } else { 3 });
     }
 }

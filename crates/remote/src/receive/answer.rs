@@ -5,6 +5,8 @@ use storage::AppendError;
 
 /// So many refused series are named in an answer; the others are counted.
 const NAMED_REFUSALS: usize = 10;
+/// What bodies may be packed with, for senders that want to know (RFC 9110, 12.5.3).
+const ENCODINGS: &str = "snappy, zstd";
 /// When to come again after an overload, and after a storage that takes nothing.
 pub(crate) const RETRY_SOON_SECONDS: u64 = 1;
 pub(crate) const RETRY_LATER_SECONDS: u64 = 5;
@@ -29,7 +31,7 @@ pub struct Written {
 
 impl Answer {
     pub(crate) fn new(status: u16, text: &str) -> Self {
-        let mut headers = vec![(FEATURE_HEADER, FEATURE_LATE_SAMPLES.to_string())];
+        let mut headers = vec![(FEATURE_HEADER, FEATURE_LATE_SAMPLES.to_string()), ("Accept-Encoding", ENCODINGS.to_string())];
         let mut body = text.to_string();
         if !body.is_empty() {
             headers.push(("Content-Type", "text/plain; charset=utf-8".to_string()));

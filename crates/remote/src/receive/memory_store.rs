@@ -155,7 +155,7 @@ impl Appender for Batch<'_> {
     }
 
     fn hold(&mut self, series: SeriesRef, replica: &str, t_ms: i64, value: HeldValue) -> Result<(), AppendError> {
-        self.held.push(Held { series, replica: replica.to_string(), t_ms, value });
+        self.held.push(Held { series, replica: Arc::from(replica), t_ms, value });
         Ok(())
     }
 

@@ -14,8 +14,7 @@ pub struct Metrics {
     pub duplicates: Counter,
     pub conflicts: Counter,
     pub refused: CounterVec,
-    pub in_flight_bytes: Gauge,
-    pub overloaded: Counter,
+    pub rejected: CounterVec,
     pub covered: Counter,
     pub held: Counter,
     pub held_waiting: Gauge,
@@ -47,8 +46,11 @@ impl Metrics {
                 "Samples with the time of a stored one and another value. The stored one stays; the sender is told nothing.",
             ),
             refused: r.counter_vec("narthex_receive_refused_samples_total", "Samples and histograms that were refused, by reason.", &["reason"]),
-            in_flight_bytes: r.gauge("narthex_receive_in_flight_bytes", "Decoded bytes of the requests that are being worked on."),
-            overloaded: r.counter("narthex_receive_overloaded_total", "Requests answered with 503 because too many bytes were in flight."),
+            rejected: r.counter_vec(
+                "narthex_receive_rejected_requests_total",
+                "Requests of which nothing was taken because they could not be read, by reason.",
+                &["reason"],
+            ),
             covered: r.counter(
                 "narthex_receive_covered_samples_total",
                 "Samples of a replica that were dropped because the interval around them is stored.",

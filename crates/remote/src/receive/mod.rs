@@ -13,6 +13,7 @@
 
 mod answer;
 mod flight;
+mod flow;
 #[cfg(test)]
 pub(crate) mod memory_store;
 pub mod merge;
@@ -21,17 +22,16 @@ mod negotiate;
 mod walk;
 
 pub use answer::{Answer, Written};
-pub(crate) use answer::{RETRY_LATER_SECONDS, Refusals, reason};
+pub(crate) use answer::{RETRY_LATER_SECONDS, RETRY_SOON_SECONDS, Refusals, reason};
+pub use flow::InFlight;
 
 use crate::ledger::{Arrival, Ledger};
-use crate::wire::body::{self, ContentEncoding, MAX_DECODED_BYTES};
+use crate::wire::body::{self, MAX_DECODED_BYTES};
 use crate::wire::{Version, WireError};
-use answer::RETRY_SOON_SECONDS;
 use merge::Merger;
 use metrics::Metrics;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use stdx::clock::SharedClock;
 use stdx::metrics::Registry;
@@ -101,7 +101,7 @@ pub struct Receiver {
     metrics: Arc<Metrics>,
     merger: Merger,
     ledger: Arc<Ledger>,
-    in_flight: AtomicUsize,
+    in_flight: Arc<InFlight>,
     buffers: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -112,7 +112,8 @@ impl Receiver {
         let metrics = Arc::new(Metrics::new(registry));
         let merger = Merger::new(Arc::clone(&store), Arc::clone(&metrics), clock.now_ms());
         let ledger = Arc::new(Ledger::new(registry, Arc::clone(&clock)));
-        Receiver { store, options, clock, metrics, merger, ledger, in_flight: AtomicUsize::new(0), buffers: Mutex::default() }
+        let in_flight = InFlight::new(options.max_in_flight_bytes, registry);
+        Receiver { store, options, clock, metrics, merger, ledger, in_flight, buffers: Mutex::default() }
     }
 
     /// Who sends, and how they are.
@@ -120,38 +121,17 @@ impl Receiver {
         &self.ledger
     }
 
-    /// Answers one request. Blocks on the disk: call it from a thread that may.
-    pub fn handle(&self, request: &Request<'_>) -> Answer {
-        let version = match negotiate::version(request.content_type, &self.options.accepted) {
-            Ok(v) => v,
-            Err(text) => return self.counted("", Answer::new(415, &text)),
-        };
-        let encoding = match negotiate::encoding(request.content_encoding) {
-            Ok(e) => e,
-            Err(text) => return self.counted(version.header_value(), Answer::new(415, &text)),
-        };
-        let reserve = self.decoded_estimate(encoding, request.body);
-        if self.in_flight.fetch_add(reserve, Ordering::AcqRel) > 0 && self.in_flight.load(Ordering::Acquire) > self.options.max_in_flight_bytes {
-            self.in_flight.fetch_sub(reserve, Ordering::AcqRel);
-            self.metrics.overloaded.inc();
-            let text = format!("too many bytes of remote write requests in flight (limit {})", self.options.max_in_flight_bytes);
-            return self.counted(version.header_value(), Answer::retry(503, &text, RETRY_SOON_SECONDS));
-        }
-        self.metrics.in_flight_bytes.set(self.in_flight.load(Ordering::Relaxed) as f64);
-        let mut buffer = self.buffers.lock().pop().unwrap_or_default();
-        let answer = self.take(version, encoding, request, &mut buffer);
-        if buffer.capacity() <= KEPT_BUFFER_BYTES {
-            let mut buffers = self.buffers.lock();
-            if buffers.len() < KEPT_BUFFERS {
-                buffers.push(buffer);
-            }
-        }
-        self.in_flight.fetch_sub(reserve, Ordering::AcqRel);
-        self.metrics.in_flight_bytes.set(self.in_flight.load(Ordering::Relaxed) as f64);
-        self.counted(version.header_value(), answer)
+    /// The budget of memory, for whoever takes requests beside it.
+    pub fn in_flight(&self) -> &Arc<InFlight> {
+        &self.in_flight
     }
 
-    fn counted(&self, version: &str, answer: Answer) -> Answer {
+    /// Answers one request. Blocks on the disk: call it from a thread that may.
+    pub fn handle(&self, request: &Request<'_>) -> Answer {
+        let (version, answer) = match negotiate::version(request.content_type, &self.options.accepted) {
+            Ok(version) => (version.header_value(), self.answer(version, request)),
+            Err(text) => ("", self.turned_away("content_type", Answer::new(415, &text))),
+        };
         self.metrics.requests.with(&[version, &answer.status.to_string()]).inc();
         if answer.status == 400 {
             tracing::warn!(err = %answer.body.trim_end(), "refused samples of a remote write request");
@@ -159,23 +139,48 @@ impl Receiver {
         answer
     }
 
-    /// Bytes that a request will take: what snappy says, a guess for zstd, never more than the limit for one body.
-    fn decoded_estimate(&self, encoding: ContentEncoding, body: &[u8]) -> usize {
-        const ZSTD_RATIO: usize = 16;
-        let decoded = match encoding {
-            ContentEncoding::Identity => 0,
-            ContentEncoding::Snappy => snap::raw::decompress_len(body).unwrap_or(0),
-            ContentEncoding::Zstd => body.len().saturating_mul(ZSTD_RATIO),
+    fn answer(&self, version: Version, request: &Request<'_>) -> Answer {
+        let encoding = match negotiate::encoding(request.content_encoding) {
+            Ok(e) => e,
+            Err(text) => return self.turned_away("content_encoding", Answer::new(415, &text)),
         };
-        body.len() + decoded.min(self.options.max_decoded_bytes)
+        let expected = match body::expected_len(encoding, request.body, self.options.max_decoded_bytes) {
+            Ok(n) => n,
+            Err(e) => return self.unreadable(version, &e),
+        };
+        let Some(mut reserved) = self.in_flight.reserve(request.body.len() + expected) else { return self.in_flight.refusal() };
+        let mut buffer = self.buffers.lock().pop().unwrap_or_default();
+        let limit = self.options.max_decoded_bytes;
+        let answer = match body::decompress_within(encoding, request.body, limit, &mut buffer, &mut |more| reserved.grow(more)) {
+            Ok(decoded) => self.store(version, request, decoded),
+            Err(WireError::NoRoom) => self.in_flight.refusal(),
+            Err(e) => self.unreadable(version, &e),
+        };
+        if buffer.capacity() <= KEPT_BUFFER_BYTES {
+            let mut buffers = self.buffers.lock();
+            if buffers.len() < KEPT_BUFFERS {
+                buffers.push(buffer);
+            }
+        }
+        answer
     }
 
-    fn take(&self, version: Version, encoding: ContentEncoding, request: &Request<'_>, buffer: &mut Vec<u8>) -> Answer {
-        let decoded = match body::decompress(encoding, request.body, self.options.max_decoded_bytes, buffer) {
-            Ok(d) => d,
-            Err(e @ WireError::TooLarge { .. }) => return Answer::new(413, &e.to_string()),
-            Err(e) => return Answer::new(400, &e.to_string()),
-        };
+    /// Nothing of the request was taken, because of what it is and not of what it says.
+    fn turned_away(&self, reason: &str, answer: Answer) -> Answer {
+        self.metrics.rejected.with(&[reason]).inc();
+        answer
+    }
+
+    fn unreadable(&self, version: Version, e: &WireError) -> Answer {
+        let text = e.to_string();
+        match e {
+            WireError::TooLarge { .. } => self.turned_away("too_large", Answer::new(413, &text)),
+            WireError::Compression(_) => self.turned_away("compression", Answer::new(400, &text)),
+            _ => self.turned_away("malformed", Answer::new(400, &text).with_written(version, Written::default())),
+        }
+    }
+
+    fn store(&self, version: Version, request: &Request<'_>, decoded: &[u8]) -> Answer {
         let now_ms = self.clock.now_ms();
         let mut app = self.store.appender(AppendOptions::receive());
         let mut batch = self.merger.begin(app.as_mut(), now_ms);
@@ -189,7 +194,7 @@ impl Receiver {
                 app.rollback();
                 self.merger.land(after, false);
                 return match failure {
-                    Failure::Wire(e) => Answer::new(400, &e.to_string()).with_written(version, Written::default()),
+                    Failure::Wire(e) => self.unreadable(version, &e),
                     Failure::Unavailable(why) => Answer::retry(503, &why, RETRY_LATER_SECONDS).with_written(version, Written::default()),
                 };
             }

@@ -146,7 +146,7 @@ impl Encoder {
         };
         match version {
             Version::V1 => write1::put_series(&mut self.plain, &out),
-            Version::V2 => self.v2.put_series(&out),
+            Version::V2 => self.v2.put_known(&out, &series.strings),
         }
     }
 }

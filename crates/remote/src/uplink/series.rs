@@ -1,7 +1,9 @@
 //! What a series is called upstairs: its labels after external labels and relabelling, made once per reference.
 
+use crate::wire::write2::Strings;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry as MapEntry;
 use model::relabel::{self, RelabelRule};
 use model::{Labels, LabelsRef, Metadata};
 use std::sync::Arc;
@@ -14,6 +16,8 @@ pub(super) struct SendSeries {
     /// Which shard it belongs to.
     pub hash: u64,
     pub metadata: Option<Arc<Metadata>>,
+    /// What the writer of its shard knows its strings by.
+    pub strings: Strings,
 }
 
 /// What is known of a reference.
@@ -56,7 +60,7 @@ impl Naming {
 
     pub(super) fn series(&self, labels: &Labels, metadata: Option<Arc<Metadata>>) -> Known {
         match self.apply(labels) {
-            Some(labels) => Known::Send(Arc::new(SendSeries { hash: labels.stable_hash(), labels, metadata })),
+            Some(labels) => Known::Send(Arc::new(SendSeries { hash: labels.stable_hash(), labels, metadata, strings: Strings::default() })),
             None => Known::Dropped,
         }
     }
@@ -78,15 +82,18 @@ impl SeriesCache {
     /// None when nobody knows the reference.
     #[inline]
     pub(super) fn get(&mut self, series: u64) -> Option<&Known> {
-        // Two look-ups on the slow path only; the borrow checker does not see that one would do.
-        if !self.map.contains_key(&series) {
-            let labels = self.lookup.labels_of(SeriesRef(series))?;
-            let known = self.naming.series(&labels, None);
-            self.map.insert(series, Entry { known, used: self.round });
+        let round = self.round;
+        match self.map.entry(series) {
+            MapEntry::Occupied(e) => {
+                let e = e.into_mut();
+                e.used = round;
+                Some(&e.known)
+            }
+            MapEntry::Vacant(v) => {
+                let labels = self.lookup.labels_of(SeriesRef(series))?;
+                Some(&v.insert(Entry { known: self.naming.series(&labels, None), used: round }).known)
+            }
         }
-        let e = self.map.get_mut(&series)?;
-        e.used = self.round;
-        Some(&e.known)
     }
 
     /// A series record was read.
@@ -98,7 +105,7 @@ impl SeriesCache {
     /// A metadata record was read.
     pub(super) fn put_metadata(&mut self, series: u64, metadata: Metadata) {
         if let Some(Known::Send(s)) = self.get(series) {
-            let s = Arc::new(SendSeries { labels: s.labels.clone(), hash: s.hash, metadata: Some(Arc::new(metadata)) });
+            let s = Arc::new(SendSeries { labels: s.labels.clone(), hash: s.hash, metadata: Some(Arc::new(metadata)), strings: Strings::default() });
             let used = self.round;
             self.map.insert(series, Entry { known: Known::Send(s), used });
         }

@@ -81,8 +81,14 @@ fn reset_hint_number(hint: ResetHint) -> u64 {
     }
 }
 
+/// A byte on the wire may become eight in memory; histograms that mean something are a few thousand bytes long.
+const MAX_BYTES: usize = 1 << 20;
+
 /// Whether its numbers make sense (spans, counts) is the storage's to say.
 pub fn decode(message: &[u8]) -> Result<DecodedHistogram, WireError> {
+    if message.len() > MAX_BYTES {
+        return Err(WireError::malformed("histogram is longer than 1 MiB"));
+    }
     let (mut int, mut float) = (Histogram::default(), FloatHistogram::default());
     let (mut t_ms, mut start_ms, mut is_float) = (0, 0, false);
     let mut fields = Fields::new(message);

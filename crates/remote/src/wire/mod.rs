@@ -101,6 +101,8 @@ pub struct SeriesOut<'a> {
 pub enum WireError {
     /// The decoded body would be larger than allowed.
     TooLarge { limit_bytes: usize },
+    /// There is no memory for it just now.
+    NoRoom,
     /// The compressed bytes are damaged.
     Compression(String),
     /// The message is damaged: which one, its number in the request (from 0), and what is wrong.
@@ -129,6 +131,7 @@ impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WireError::TooLarge { limit_bytes } => write!(f, "decoded body is larger than {limit_bytes} bytes"),
+            WireError::NoRoom => f.write_str("no memory for the decoded body just now"),
             WireError::Compression(why) => write!(f, "decompress body: {why}"),
             WireError::Malformed { message, index, what } => write!(f, "decode {message} {index}: {what}"),
             WireError::Checksum => f.write_str("corrupted frame: checksum mismatch"),

@@ -1,4 +1,4 @@
-use super::body::{Compressor, ContentEncoding, decompress};
+use super::body::{Compressor, ContentEncoding, decompress, decompress_within};
 use super::decode::{LabelFault, WriteDecoder};
 use super::histogram::HistogramValue;
 use super::read::{ReadQuery, ReadRequest, ResponseType};
@@ -202,8 +202,64 @@ fn a_bomb_is_refused_before_it_is_unpacked() {
         assert_eq!(decompress(encoding, &packed, 1 << 20, &mut buffer), Err(WireError::TooLarge { limit_bytes: 1 << 20 }));
         assert!(buffer.capacity() <= 3 << 20, "{} bytes for {encoding:?}", buffer.capacity());
     }
+    // One that does not say how large it is: memory is asked for step by step, and no more is taken than was granted.
+    let mut silent = Vec::new();
+    let mut e = zstd::stream::write::Encoder::new(&mut silent, 1).expect("an encoder");
+    std::io::Write::write_all(&mut e, &zeros).and_then(|()| e.finish().map(|_| ())).expect("compress");
+    assert!(zstd::zstd_safe::get_frame_content_size(&silent).is_ok_and(|n| n.is_none()));
+    let (mut buffer, mut granted) = (Vec::new(), 0);
+    let grant = &mut |n: usize| {
+        granted += n;
+        granted <= 1 << 20
+    };
+    assert_eq!(decompress_within(ContentEncoding::Zstd, &silent, 8 << 20, &mut buffer, grant), Err(WireError::NoRoom));
+    assert!(buffer.capacity() < 2 << 20, "{}", buffer.capacity());
+    assert_eq!(decompress(ContentEncoding::Zstd, &silent, 1 << 20, &mut buffer), Err(WireError::TooLarge { limit_bytes: 1 << 20 }));
+    assert_eq!(decompress(ContentEncoding::Zstd, &silent, zeros.len(), &mut buffer).expect("just fits").len(), zeros.len());
+    assert_eq!(
+        decompress(ContentEncoding::Zstd, &[silent.clone(), silent.clone()].concat(), 9 << 20, &mut buffer).expect("two frames").len(),
+        8 << 20
+    );
+    // Snappy that says more than its bytes can hold is refused before memory is taken for it.
+    let mut buffer = Vec::new();
+    let lie = [0x80, 0x80, 0x40, 0, 0, 0];
+    assert!(matches!(decompress(ContentEncoding::Snappy, &lie, 8 << 20, &mut buffer), Err(WireError::Compression(_))));
+    assert_eq!(buffer.capacity(), 0);
     let lie = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];
     assert_eq!(decompress(ContentEncoding::Snappy, &lie, 1 << 20, &mut Vec::new()), Err(WireError::TooLarge { limit_bytes: 1 << 20 }));
+}
+
+/// Messages of two bytes each that would be dozens in memory.
+#[test]
+fn many_empty_parts_are_refused_or_only_counted() {
+    let series = |number: u32, part: &[u8], times: usize| {
+        let mut out = Vec::new();
+        proto::put_message_field(&mut out, number, |out| (0..times).for_each(|_| out.extend_from_slice(part)));
+        out
+    };
+    for (version, number, part, what) in [
+        (Version::V1, 1, [0x12, 0], "more than 1048576 samples"),
+        (Version::V1, 1, [0x1a, 0], "more than 1048576 exemplars"),
+        (Version::V1, 1, [0x22, 0], "more than 1048576 histograms"),
+        (Version::V2, 5, [0x12, 0], "more than 1048576 samples"),
+    ] {
+        let body = series(number, &part, 3 << 20);
+        let e = drain(version, &body).expect_err("refused").to_string();
+        assert!(e.contains(what), "{e}");
+    }
+    let symbols: Vec<u8> = [0x22, 0].repeat(5 << 20);
+    let e = drain(Version::V2, &symbols).expect_err("refused").to_string();
+    assert!(e.contains("more than 2097152 symbols"), "{e}");
+    for (version, number, part) in [(Version::V1, 1, [0x0a, 0]), (Version::V2, 5, [0x08, 0])] {
+        let body = series(number, &part, 1 << 20);
+        let mut d = WriteDecoder::new(version, &body, &[]).expect("symbols");
+        let s = d.next_series().expect("a series").expect("one");
+        let want = if version == Version::V1 { 1 << 20 } else { 1 << 19 };
+        assert_eq!(s.labels.expect_err("too many"), LabelFault::TooMany(want));
+    }
+    let mut long = Vec::new();
+    proto::put_bytes_field(&mut long, 12, &vec![0; 2 << 20]);
+    assert!(histogram::decode(&long).expect_err("refused").to_string().contains("longer than 1 MiB"));
 }
 
 /// A 1.0 series of these labels as they stand.
@@ -302,4 +358,75 @@ fn read_requests_and_frames_come_back() {
     assert!(rest.is_empty());
     stream[6] ^= 1;
     assert_eq!(read::take_frame(&mut stream.as_slice(), 1000), Err(WireError::Checksum));
+}
+
+/// A 2.0 request by references into its symbols.
+fn by_references(symbols: &[&str], series: &[&[u64]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    symbols.iter().for_each(|s| proto::put_str_field(&mut out, 4, s));
+    for refs in series {
+        proto::put_message_field(&mut out, 5, |out| {
+            let mut packed = Vec::new();
+            refs.iter().for_each(|r| stdx::varint::put_uvarint(&mut packed, *r));
+            proto::put_bytes_field(out, 1, &packed);
+        });
+    }
+    out
+}
+
+/// Names like those of the series before are not looked at again; what is wrong with a series must be seen all the same.
+#[test]
+fn neighbours_with_the_same_names_are_read_alike() {
+    let long = "v".repeat(200);
+    let symbols = ["", "__name__", "m", "a", "x", "y", &long, "__replica__", "r1", "r2"];
+    let of_long = format!("{{__name__=\"m\", a=\"{long}\"}}");
+    let cases: [(&[u64], Result<&str, LabelFault>, &str); 10] = [
+        (&[1, 2, 7, 8, 3, 4], Ok(r#"{__name__="m", a="x"}"#), "r1"),
+        (&[1, 2, 7, 9, 3, 5], Ok(r#"{__name__="m", a="y"}"#), "r2"),
+        (&[1, 2, 7, 0, 3, 6], Ok(&of_long), ""),
+        (&[1, 2, 7, 9, 3, 0], Ok(r#"{__name__="m"}"#), "r2"),
+        (&[1, 0, 7, 8, 3, 4], Err(LabelFault::NoMetricName), "r1"),
+        (&[1, 2, 7, 8, 3, 4], Ok(r#"{__name__="m", a="x"}"#), "r1"),
+        (&[1, 2, 7, 8, 3, 77], Err(LabelFault::BadReference("label reference 77 is outside of the symbol table (size 10)".to_string())), ""),
+        (&[0, 0, 1, 2, 3, 5], Ok(r#"{__name__="m", a="y"}"#), ""),
+        (&[0, 4, 1, 2, 3, 5], Err(LabelFault::EmptyName), ""),
+        (&[3, 4, 1, 2, 3, 5], Err(LabelFault::Duplicate("a".to_string())), ""),
+    ];
+    let series: Vec<&[u64]> = cases.iter().map(|c| c.0).collect();
+    let body = by_references(&symbols, &series);
+    let replicas = ["__replica__".to_string()];
+    let mut d = WriteDecoder::new(Version::V2, &body, &replicas).expect("symbols");
+    for (refs, want, replica) in cases {
+        let s = d.next_series().expect("well formed").expect("there");
+        assert_eq!(s.labels.as_ref().map(ToString::to_string).map_err(Clone::clone), want.map(str::to_string), "{refs:?}");
+        assert!(s.labels.is_err() || s.replica == replica, "{refs:?}: {}", s.replica);
+    }
+    assert!(d.next_series().expect("ends").is_none());
+}
+
+#[test]
+fn a_series_that_comes_again_is_written_as_if_it_were_new() {
+    let all: Vec<(Labels, Option<Metadata>)> = (0..50)
+        .map(|n| {
+            let labels = Labels::from_pairs([("__name__", format!("m{}", n % 7)), ("n", n.to_string()), ("same", "x".to_string())]);
+            let metadata = (n % 3 == 0).then(|| Metadata { kind: MetricType::Counter, help: format!("help {}", n % 5), unit: "s".to_string() });
+            (labels, metadata)
+        })
+        .collect();
+    let known: Vec<write2::Strings> = all.iter().map(|_| write2::Strings::default()).collect();
+    let samples = [FloatSample { t_ms: 5, v: 1.5, start_ms: 0 }];
+    let mut writers = [write2::Writer::new(), write2::Writer::new()];
+    for round in 0..6 {
+        let writer = &mut writers[usize::from(round >= 3)];
+        let mut fresh = write2::Writer::new();
+        for (n, (labels, metadata)) in all.iter().enumerate().filter(|(n, _)| n % 4 != round % 4) {
+            let series = SeriesOut { labels: labels.as_ref(), samples: &samples, histograms: &[], exemplars: &[], metadata: metadata.as_ref() };
+            writer.put_known(&series, &known[n]);
+            fresh.put_series(&series);
+        }
+        let (mut again, mut new) = (Vec::new(), Vec::new());
+        writer.finish(&mut again);
+        fresh.finish(&mut new);
+        assert!(again == new, "round {round}");
+    }
 }

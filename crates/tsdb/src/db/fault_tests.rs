@@ -207,7 +207,7 @@ fn exemplars_metadata_and_held_samples_come_back() {
     assert_eq!(found[0].exemplars.iter().map(|e| (e.t_ms, e.value)).collect::<Vec<_>>(), vec![(Some(T0), 0.5), (Some(T0), 0.75)]);
     assert_eq!(db.metadata_of(s).as_deref(), Some(&metadata));
     let held = db.take_held();
-    assert_eq!((held.len(), held[0].t_ms, held[0].replica.as_str(), held[0].series), (1, T0 + 5, "b", s));
+    assert_eq!((held.len(), held[0].t_ms, &*held[0].replica, held[0].series), (1, T0 + 5, "b", s));
     assert!(db.take_held().is_empty());
     assert_eq!(read_all(&db, 1), vec![(T0, 1.0)]);
 }

@@ -381,7 +381,12 @@ impl Appender for HeadAppender<'_> {
             self.batch.unlogged.push((series.0, slot));
         }
         drop(s);
-        self.batch.held.push(Held { series, replica: replica.to_string(), t_ms, value });
+        // A request has few replicas, and mostly one.
+        let replica = match self.batch.held.last() {
+            Some(h) if *h.replica == *replica => Arc::clone(&h.replica),
+            _ => Arc::from(replica),
+        };
+        self.batch.held.push(Held { series, replica, t_ms, value });
         Ok(())
     }
 

@@ -341,7 +341,7 @@ impl Main<'_> {
                     record::HeldValue::FloatHistogram(h) => HeldValue::FloatHistogram(Arc::new(h)),
                 };
                 let series = SeriesRef(self.canonical(series));
-                self.head.held.lock().push(Held { series, replica: replica.to_string(), t_ms, value });
+                self.head.held.lock().push(Held { series, replica: Arc::from(replica), t_ms, value });
             }),
             RecordType::MmapMarkers | RecordType::References => Ok(()),
         }

@@ -323,13 +323,18 @@ async fn answer(
 }
 
 async fn read_body(mut body: Incoming, max: usize) -> Result<Bytes, Reply> {
+    let too_large = || Reply::text(StatusCode::PAYLOAD_TOO_LARGE, format!("request body is larger than {max} bytes\n"));
+    // Who says that it is too long need not send it.
+    if hyper::body::Body::size_hint(&body).lower() > max as u64 {
+        return Err(too_large());
+    }
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| Reply::text(StatusCode::BAD_REQUEST, format!("read request body: {e}\n")))?;
         let Ok(data) = frame.into_data() else { continue };
         if all.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > max {
-            return Err(Reply::text(StatusCode::PAYLOAD_TOO_LARGE, format!("request body is larger than {max} bytes\n")));
+            return Err(too_large());
         }
         match first.take() {
             None if all.is_empty() => first = Some(data),

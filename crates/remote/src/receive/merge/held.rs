@@ -28,7 +28,8 @@ impl State {
         live: bool,
         value: ValueRef<'_>,
     ) -> Result<(), AppendError> {
-        let held = self.held.get_or_insert_default();
+        // Mostly there is one.
+        let held = self.held.get_or_insert_with(|| Box::new(Vec::with_capacity(1)));
         let at = held.partition_point(|h| (h.t_ms, h.replica) < (t_ms, r.0));
         if held.get(at).is_some_and(|h| (h.t_ms, h.replica) == (t_ms, r.0)) {
             b.counts.duplicates += 1;

@@ -9,15 +9,15 @@ mod interval;
 mod late;
 pub mod replicas;
 mod state;
+mod states;
 
 use super::flight::Flights;
 use super::metrics::Metrics;
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
 use held::HeldSample;
 use parking_lot::Mutex;
 use replicas::{NOBODY, Replica, ReplicaId, Replicas};
 use state::State;
+use states::{States, shard_of};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use storage::{AppendError, Appender, HeldValue, HistogramSample, MergeStore, SeriesRef};
@@ -138,7 +138,7 @@ impl<'x> Batch<'x> {
     }
 }
 
-type Shard = Mutex<HashMap<SeriesRef, State, RandomState>>;
+type Shard = Mutex<States>;
 
 pub struct Merger {
     store: Arc<dyn MergeStore>,
@@ -182,7 +182,7 @@ impl Merger {
             let Some((id, _)) = self.replicas.id(&held.replica) else { continue };
             let mut shard = self.shard(held.series).lock();
             // The rest is learned when the series is met again, and so is whether it is an `up`.
-            let state = shard.entry(held.series).or_insert_with(State::unknown);
+            let state = shard.get_or_insert_with(held.series, State::unknown);
             let live = !ValueRef::of_held(&held.value).is_stale();
             state.restore(HeldSample { t_ms: held.t_ms, replica: id, live, value: held.value, flight: 0, received_ms: now_ms });
         }
@@ -191,8 +191,7 @@ impl Merger {
     }
 
     fn shard(&self, series: SeriesRef) -> &Shard {
-        // References count up, so their low bits spread well.
-        &self.shards[(series.0 as usize) % SHARDS]
+        &self.shards[shard_of(series, SHARDS)]
     }
 
     pub fn begin<'x>(&'x self, app: &'x mut dyn Appender, now_ms: i64) -> Batch<'x> {
@@ -219,7 +218,7 @@ impl Merger {
         each: impl FnOnce(&mut Batch<'_>, &mut Series<'_>) -> T,
     ) -> T {
         let mut shard = self.shard(series).lock();
-        let state = shard.entry(series).or_insert_with(|| State::load(b.store, series, is_up()));
+        let state = shard.get_or_insert_with(series, || State::load(b.store, series, is_up()));
         if state.doubtful {
             state.is_up = is_up();
             state.reload(b.store, series);
@@ -238,12 +237,12 @@ impl Merger {
     pub fn land(&self, after: Aftermath, well: bool) -> bool {
         if !well {
             for series in after.touched {
-                if let Some(state) = self.shard(series).lock().get_mut(&series) {
+                if let Some(state) = self.shard(series).lock().get_mut(series) {
                     state.forget_flight(after.flight);
                 }
             }
             for (series, held) in after.journal.into_iter().filter(|(_, h)| h.flight != after.flight) {
-                if let Some(state) = self.shard(series).lock().get_mut(&series) {
+                if let Some(state) = self.shard(series).lock().get_mut(series) {
                     state.newest_ms = state.newest_ms.min(held.t_ms - 1);
                     state.restore(held);
                 }
@@ -269,12 +268,12 @@ impl Merger {
             shard.retain(|series, state| {
                 if state.held.is_some() && refused.is_ok() {
                     if state.doubtful {
-                        state.reload(batch.store, *series);
+                        state.reload(batch.store, series);
                     }
                     if state.held.as_ref().is_some_and(|held| held.iter().any(|h| h.received_ms < received_before_ms)) {
                         state.flight = batch.flight;
-                        batch.touched.push(*series);
-                        refused = state.give_up_waiting(&mut batch, *series, received_before_ms, typical);
+                        batch.touched.push(series);
+                        refused = state.give_up_waiting(&mut batch, series, received_before_ms, typical);
                     }
                 }
                 if let Some(n) = owned.get_mut(usize::from(state.owner)) {

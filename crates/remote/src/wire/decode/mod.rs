@@ -17,6 +17,22 @@ use series::Symbols;
 
 /// At most so many labels may a series have.
 pub const MAX_LABELS: usize = 1024;
+/// A field of two bytes becomes some dozens in memory, so a small body could ask for much of it. Nobody sends so many at once.
+const MAX_SAMPLES: usize = 1 << 20;
+const MAX_MESSAGES: usize = 1 << 20;
+const MAX_SYMBOLS: usize = 2 << 20;
+
+/// Refuses what no sender needs; see [`MAX_SAMPLES`].
+fn within(len: usize, limit: usize, what: &'static str) -> Result<(), WireError> {
+    if len < limit { Ok(()) } else { Err(WireError::malformed(what)) }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    MetricName,
+    Replica,
+    Other,
+}
 
 /// Walks the series of a request.
 pub struct WriteDecoder<'a> {
@@ -29,6 +45,11 @@ pub struct WriteDecoder<'a> {
     invalid: Vec<u32>,
     pairs: Vec<(&'a [u8], &'a [u8])>,
     refs: Vec<u32>,
+    /// Labels (in 2.0: references) beyond the limit, which are only counted.
+    more_labels: usize,
+    /// The names of the series before, when its labels were as they should be, and what kind of label each is: in 2.0 by reference, in 1.0 as they stand there.
+    names: Vec<(u32, Kind)>,
+    name_bytes: Vec<(&'a [u8], Kind)>,
     labels: Vec<u8>,
     replica: String,
     samples: Vec<FloatSample>,
@@ -49,6 +70,9 @@ impl<'a> WriteDecoder<'a> {
             invalid: Vec::new(),
             pairs: Vec::new(),
             refs: Vec::new(),
+            more_labels: 0,
+            names: Vec::new(),
+            name_bytes: Vec::new(),
             labels: Vec::new(),
             replica: String::new(),
             samples: Vec::new(),
@@ -67,7 +91,7 @@ impl<'a> WriteDecoder<'a> {
         while let Some((number, value)) = fields.next_field().map_err(|e| e.at("request", 0))? {
             if number == 4 {
                 let i = self.symbols.len();
-                let bytes = value.bytes().map_err(|e| e.at("symbol", i))?;
+                let bytes = within(i, MAX_SYMBOLS, "more than 2097152 symbols").and_then(|()| value.bytes()).map_err(|e| e.at("symbol", i))?;
                 self.symbols.push(std::str::from_utf8(bytes).unwrap_or_else(|_| {
                     self.invalid.push(i as u32);
                     "<invalid UTF-8>"
@@ -97,6 +121,7 @@ impl<'a> WriteDecoder<'a> {
     fn series(&mut self, value: Value<'a>, index: usize) -> Result<Series<'_, 'a>, WireError> {
         self.pairs.clear();
         self.refs.clear();
+        self.more_labels = 0;
         self.labels.clear();
         self.replica.clear();
         self.samples.clear();
@@ -112,6 +137,7 @@ impl<'a> WriteDecoder<'a> {
         };
         let labels = match fault {
             Some(f) => Err(f),
+            None if self.pairs.is_empty() && !self.labels.is_empty() => Ok(()),
             None => self.push_labels(),
         };
         Ok(Series {
@@ -127,14 +153,34 @@ impl<'a> WriteDecoder<'a> {
         })
     }
 
+    #[inline]
+    fn push_sample(&mut self, value: Value<'a>) -> Result<(), WireError> {
+        within(self.samples.len(), MAX_SAMPLES, "more than 1048576 samples")?;
+        self.samples.push(sample(value.bytes()?)?);
+        Ok(())
+    }
+
+    fn push_histogram(&mut self, value: Value<'a>) -> Result<(), WireError> {
+        within(self.histograms.len(), MAX_MESSAGES, "more than 1048576 histograms")?;
+        self.histograms.push(value.bytes()?);
+        Ok(())
+    }
+
+    fn push_exemplar(&mut self, value: Value<'a>) -> Result<(), WireError> {
+        within(self.exemplars.len(), MAX_MESSAGES, "more than 1048576 exemplars")?;
+        self.exemplars.push(value.bytes()?);
+        Ok(())
+    }
+
     fn fields_v1(&mut self, message: &'a [u8]) -> Result<(), WireError> {
         let mut fields = Fields::new(message);
         while let Some((number, value)) = fields.next_field()? {
             match number {
+                1 if self.pairs.len() > MAX_LABELS => self.more_labels += 1,
                 1 => self.pairs.push(label(value.bytes()?)?),
-                2 => self.samples.push(sample(value.bytes()?)?),
-                3 => self.exemplars.push(value.bytes()?),
-                4 => self.histograms.push(value.bytes()?),
+                2 => self.push_sample(value)?,
+                3 => self.push_exemplar(value)?,
+                4 => self.push_histogram(value)?,
                 _ => {}
             }
         }
@@ -148,15 +194,17 @@ impl<'a> WriteDecoder<'a> {
         while let Some((number, value)) = fields.next_field()? {
             match number {
                 1 => {
-                    let refs = &mut self.refs;
+                    let (refs, mut more) = (&mut self.refs, 0);
                     proto::each_varint(value, |r| match u32::try_from(r) {
+                        Ok(_) if refs.len() > 2 * MAX_LABELS => more += 1,
                         Ok(r) => refs.push(r),
                         Err(_) => too_large = true,
                     })?;
+                    self.more_labels += more;
                 }
-                2 => self.samples.push(sample(value.bytes()?)?),
-                3 => self.histograms.push(value.bytes()?),
-                4 => self.exemplars.push(value.bytes()?),
+                2 => self.push_sample(value)?,
+                3 => self.push_histogram(value)?,
+                4 => self.push_exemplar(value)?,
                 5 => metadata = Some(metadata_refs(value.bytes()?)?),
                 _ => {}
             }
@@ -164,10 +212,21 @@ impl<'a> WriteDecoder<'a> {
         if too_large {
             return Ok((Some(LabelFault::BadReference("label reference is larger than 32 bits".to_string())), metadata));
         }
+        if self.more_labels > 0 {
+            return Ok((Some(LabelFault::TooMany((self.refs.len() + self.more_labels) / 2)), metadata));
+        }
         let (pairs, rest) = self.refs.as_chunks::<2>();
         if !rest.is_empty() {
             return Ok((Some(LabelFault::BadReference(format!("an odd number of label references ({})", self.refs.len()))), metadata));
         }
+        let count = pairs.len();
+        if self.push_like_before(count) {
+            return Ok((None, metadata));
+        }
+        self.labels.clear();
+        self.replica.clear();
+        self.names.clear();
+        let (pairs, _) = self.refs.as_chunks::<2>();
         let symbols = Symbols { strings: &self.symbols, invalid: &self.invalid };
         for [name, value] in pairs {
             match (self.symbols.get(*name as usize), self.symbols.get(*value as usize)) {
@@ -181,24 +240,98 @@ impl<'a> WriteDecoder<'a> {
         Ok((None, metadata))
     }
 
+    /// Neighbouring series mostly have the same names. Then the names are known to be good and in order, and what is left to do is to copy. False when it is not so, or
+    /// when there is anything to be said of the labels.
+    fn push_like_before(&mut self, pairs: usize) -> bool {
+        if self.names.is_empty() || self.names.len() != pairs || !self.invalid.is_empty() {
+            return false;
+        }
+        let mut named = false;
+        for (i, (name_ref, kind)) in self.names.iter().enumerate() {
+            let (name, value) = (self.refs[2 * i], self.refs[2 * i + 1]);
+            if name != *name_ref {
+                return false;
+            }
+            let (Some(&name), Some(&value)) = (self.symbols.get(name as usize), self.symbols.get(value as usize)) else { return false };
+            if value.is_empty() {
+                continue;
+            }
+            if *kind == Kind::Replica {
+                if !self.replica.is_empty() {
+                    self.replica.push('/');
+                }
+                self.replica.push_str(value);
+                continue;
+            }
+            named |= *kind == Kind::MetricName;
+            let (Some(name), Some(value)) = (self.with_len(name), self.with_len(value)) else { return false };
+            self.labels.extend_from_slice(name);
+            self.labels.extend_from_slice(value);
+        }
+        named
+    }
+
+    /// A short string with the byte of its length before it, as it stands in the body and as labels are encoded; None when it is long.
+    #[inline]
+    fn with_len(&self, s: &'a str) -> Option<&'a [u8]> {
+        let at = (s.as_ptr() as usize).checked_sub(self.body.as_ptr() as usize)?;
+        let found = self.body.get(at.checked_sub(1)?..at + s.len())?;
+        (s.len() < 128 && usize::from(found[0]) == s.len()).then_some(found)
+    }
+
+    /// Remembers the names of a series whose labels were good, for the next one.
+    fn remember_names(&mut self) {
+        let kind_of = |name: &[u8]| match name {
+            n if n == name::METRIC_NAME.as_bytes() => Kind::MetricName,
+            n if self.replica_labels.iter().any(|r| r.as_bytes() == n) => Kind::Replica,
+            _ => Kind::Other,
+        };
+        if self.pairs.iter().any(|p| p.0.is_empty()) {
+            return;
+        }
+        if self.version == Version::V1 {
+            self.name_bytes.extend(self.pairs.iter().map(|p| (p.0, kind_of(p.0))));
+            return;
+        }
+        let (pairs, _) = self.refs.as_chunks::<2>();
+        // They were in order: what is sorted is what came.
+        let in_order = pairs.iter().zip(&self.pairs).all(|(r, p)| self.symbols.get(r[0] as usize).is_some_and(|s| s.as_bytes() == p.0));
+        if in_order && pairs.len() == self.pairs.len() {
+            self.names.extend(pairs.iter().zip(&self.pairs).map(|(r, p)| (r[0], kind_of(p.0))));
+        }
+    }
+
+    /// Version 1.0: the names are those of the series before, so that they are known to be good and in order.
+    fn are_names_as_before(&self) -> bool {
+        self.name_bytes.len() == self.pairs.len() && self.name_bytes.iter().zip(&self.pairs).all(|((name, _), p)| *name == p.0)
+    }
+
     /// Copies the pairs into `labels` and `replica`, sorting them first where the sender did not.
     fn push_labels(&mut self) -> Result<(), LabelFault> {
         if self.pairs.len() > MAX_LABELS {
-            return Err(LabelFault::TooMany(self.pairs.len()));
+            return Err(LabelFault::TooMany(self.pairs.len() + self.more_labels));
         }
-        if !self.pairs.is_sorted_by(|a, b| a.0 < b.0) {
-            self.pairs.sort_by_key(|(n, _)| *n);
-            if let Some(twice) = self.pairs.windows(2).find(|w| w[0].0 == w[1].0) {
-                return Err(LabelFault::Duplicate(String::from_utf8_lossy(twice[0].0).into_owned()));
+        let known = self.are_names_as_before();
+        if !known {
+            self.name_bytes.clear();
+            if !self.pairs.is_sorted_by(|a, b| a.0 < b.0) {
+                self.pairs.sort_by_key(|(n, _)| *n);
+                if let Some(twice) = self.pairs.windows(2).find(|w| w[0].0 == w[1].0) {
+                    return Err(LabelFault::Duplicate(String::from_utf8_lossy(twice[0].0).into_owned()));
+                }
             }
         }
         let (mut named, mut longest) = (false, 0);
-        for (name, value) in &self.pairs {
+        for (i, (name, value)) in self.pairs.iter().enumerate() {
             if value.is_empty() {
                 continue;
             }
             longest = longest.max(name.len()).max(value.len());
-            if self.replica_labels.iter().any(|r| r.as_bytes() == *name) {
+            let is_replica = match self.name_bytes.get(i) {
+                Some((_, kind)) => *kind == Kind::Replica,
+                None => self.replica_labels.iter().any(|r| r.as_bytes() == *name),
+            };
+            if is_replica {
                 if !self.replica.is_empty() {
                     self.replica.push('/');
                 }
@@ -211,13 +344,22 @@ impl<'a> WriteDecoder<'a> {
             if longest > MAX_LEN {
                 return Err(LabelFault::TooLong);
             }
-            named |= *name == name::METRIC_NAME.as_bytes();
+            named |= match self.name_bytes.get(i) {
+                Some((_, kind)) => *kind == Kind::MetricName,
+                None => *name == name::METRIC_NAME.as_bytes(),
+            };
             push_pair_bytes(&mut self.labels, name, value);
         }
         if self.version == Version::V1 && !self.is_utf8(longest) {
             return Err(LabelFault::InvalidUtf8);
         }
-        if named { Ok(()) } else { Err(LabelFault::NoMetricName) }
+        if !named {
+            return Err(LabelFault::NoMetricName);
+        }
+        if !known {
+            self.remember_names();
+        }
+        Ok(())
     }
 
     /// As long as no string is longer than 127 bytes, their lengths are ASCII, which no UTF-8 sequence runs across: then one look at all of them
@@ -271,6 +413,13 @@ fn label(message: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
 
 #[inline]
 fn sample(message: &[u8]) -> Result<FloatSample, WireError> {
+    // As every encoder writes it: the value, the time, nothing else.
+    if let [0x09, v0, v1, v2, v3, v4, v5, v6, v7, 0x10, time @ ..] = message
+        && let Some((t, n)) = stdx::varint::uvarint(time)
+        && n == time.len()
+    {
+        return Ok(FloatSample { t_ms: t as i64, v: f64::from_le_bytes([*v0, *v1, *v2, *v3, *v4, *v5, *v6, *v7]), start_ms: 0 });
+    }
     let mut s = FloatSample::default();
     let mut fields = Fields::new(message);
     while let Some((number, v)) = fields.next_field()? {

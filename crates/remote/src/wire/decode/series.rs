@@ -93,7 +93,12 @@ impl<'a> Series<'_, 'a> {
         let mut fields = Fields::new(message);
         while let Some((number, v)) = fields.next_field()? {
             match number {
-                1 if in_v2 => proto::each_varint(v, |r| refs.push(u32::try_from(r).unwrap_or(u32::MAX)))?,
+                1 if in_v2 => proto::each_varint(v, |r| {
+                    if refs.len() <= 2 * MAX_LABELS {
+                        refs.push(u32::try_from(r).unwrap_or(u32::MAX));
+                    }
+                })?,
+                1 if pairs.len() > MAX_LABELS => {}
                 1 => {
                     let (name, value) = label(v.bytes()?)?;
                     match (std::str::from_utf8(name), std::str::from_utf8(value)) {
