@@ -4,10 +4,11 @@
 //! length below 255 takes one byte, a longer one 0xff and three bytes little-endian. The layout is also what `limit_ratio` hashes, so it
 //! must not change. [`LabelsRef`] borrows such bytes from anywhere (a request's scratch buffer, the head's arena), [`Labels`] shares them.
 
+use regex_syntax::hir::{Class, HirKind};
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// No name and no value may be longer: the layout has three bytes for a length.
 pub const MAX_LEN: usize = (1 << 24) - 1;
@@ -424,11 +425,20 @@ pub fn quote(s: &str) -> String {
     out
 }
 
-/// An approximation of Go's `unicode.IsPrint` for what is not ASCII: no controls, no spaces but U+0020, no format or private characters.
+/// Go's `unicode.IsPrint`: letters, marks, numbers, punctuation, symbols, and of all spaces only U+0020.
 fn is_printable(c: char) -> bool {
-    !(c.is_control()
-        || (c.is_whitespace() && c != ' ')
-        || matches!(c as u32, 0xad | 0x600..=0x605 | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x206f | 0xe000..=0xf8ff | 0xfeff | 0xfff0..=0xfffb | 0xe0000..=0x10ffff))
+    static PRINTABLE: LazyLock<Vec<(char, char)>> = LazyLock::new(|| {
+        let hir = regex_syntax::parse(r"[\p{L}\p{M}\p{N}\p{P}\p{S}]").expect("these categories exist");
+        match hir.kind() {
+            HirKind::Class(Class::Unicode(class)) => class.ranges().iter().map(|r| (r.start(), r.end())).collect(),
+            other => unreachable!("a class of characters is none: {other:?}"),
+        }
+    });
+    if c.is_ascii() {
+        return (' '..='~').contains(&c);
+    }
+    let after = PRINTABLE.partition_point(|(first, _)| *first <= c);
+    after > 0 && c <= PRINTABLE[after - 1].1
 }
 
 /// Labels under construction: sets, replaces and removes, in any order.

@@ -166,9 +166,17 @@ fn a_chain_of_ten_thousand_terms_is_only_long() {
     let query = vec!["1"; 10_000].join(" + ");
     let r = engine(|_| {}).instant(&store(1, 1), &query, 0, &QueryOptions::default()).expect("a long sum");
     assert!(matches!(r.value, Value::Scalar { v, .. } if v == 10_000.0));
-    let query = vec!["vector(1)"; 3_000].join(" + ");
-    let r = engine(|_| {}).instant(&store(1, 1), &query, 0, &QueryOptions::default()).expect("a long sum of vectors");
+    let query = vec!["vector(1)"; 20_000].join(" + ");
+    let (e, store, options) = (engine(|_| {}), store(1, 1), QueryOptions::default());
+    let r = e.instant(&store, &query, 0, &options).expect("a long sum of vectors");
     assert!(matches!(r.value, Value::Vector(v) if v.samples.len() == 1));
+    // Each operator of an explanation is indented by its depth.
+    let refused = "query has 20001 levels of operators, at most 1000 can be explained";
+    assert_eq!(e.explain(&store, &query, 0, 0, 0, &options).map(|_| ()).map_err(|e| e.message), Err(refused.to_string()));
+    assert_eq!(e.plan(&query, 0, 0, 0).map_err(|e| e.message), Err(refused.to_string()));
+    let query = vec!["1"; 60_000].join(" + ");
+    let refused = e.instant(&store, &query, 0, &options).map(|_| ()).map_err(|e| e.message);
+    assert_eq!(refused, Err("query has 60000 levels of operators, at most 50000 can be evaluated".to_string()));
 }
 
 #[test]

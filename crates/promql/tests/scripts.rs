@@ -4,12 +4,13 @@ use promql::testkit;
 use promql::{Engine, EngineOptions};
 use stdx::clock::SystemClock;
 
-const SCRIPTS: [(&str, &str); 5] = [
+const SCRIPTS: [(&str, &str); 6] = [
     ("selectors", include_str!("scripts/selectors.test")),
     ("rates", include_str!("scripts/rates.test")),
     ("aggregations", include_str!("scripts/aggregations.test")),
     ("joins", include_str!("scripts/joins.test")),
     ("histograms", include_str!("scripts/histograms.test")),
+    ("reference", include_str!("scripts/reference.test")),
 ];
 
 fn check(change: impl Fn(&mut EngineOptions)) {

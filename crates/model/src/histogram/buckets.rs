@@ -2,6 +2,7 @@
 
 use super::bounds::upper_bound;
 use super::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Span};
+use crate::gomath::log2;
 
 /// One bucket with its bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
@@ -21,7 +22,7 @@ impl Bucket {
         if linear {
             return (v - self.lower) / (self.upper - self.lower);
         }
-        let (lower, upper, at) = (self.lower.abs().log2(), self.upper.abs().log2(), v.abs().log2());
+        let (lower, upper, at) = (log2(self.lower.abs()), log2(self.upper.abs()), log2(v.abs()));
         if v > 0.0 { (at - lower) / (upper - lower) } else { 1.0 - (at - upper) / (lower - upper) }
     }
 }

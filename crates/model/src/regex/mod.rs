@@ -73,12 +73,11 @@ impl Regex {
     }
 
     /// As relabel rules and `label_replace` compile theirs: put between `^(?s:` and `)$` first. This shows in error texts, and in
-    /// patterns like `a)|(b`, which are well-formed only so.
+    /// patterns like `a)|(b`, which are well-formed only so, and `\Qa`, which is not.
     pub fn new_wrapped(pattern: &str) -> Result<Self, RegexError> {
-        match Regex::compile(pattern, pattern, true) {
-            Ok(regex) => Ok(regex),
-            Err(_) => Regex::compile(pattern, &format!("^(?s:{pattern})$"), false),
-        }
+        let wrapped = format!("^(?s:{pattern})$");
+        parse::parse(&wrapped, false)?;
+        Regex::compile(pattern, pattern, true).or_else(|_| Regex::compile(pattern, &wrapped, false))
     }
 
     fn compile(pattern: &str, text: &str, dot_newline: bool) -> Result<Self, RegexError> {

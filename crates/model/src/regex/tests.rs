@@ -192,6 +192,8 @@ fn wrapped_as_relabel_rules_do() {
     assert_eq!(odd.pattern(), "a)|(b");
     assert!(odd.is_match("a") && odd.is_match("b"));
     assert!(Regex::new_wrapped("(.*)").is_ok_and(|r| r.is_match("a\nb")));
+    assert!(Regex::new(r"\Qa").is_ok_and(|r| r.is_match("a")));
+    assert!(Regex::new_wrapped(r"\Qa").is_err() && Regex::new_wrapped(r"\Qa\E").is_ok());
 }
 
 #[test]

@@ -205,10 +205,12 @@ struct Times {
 
 impl Engine {
     pub fn new(options: EngineOptions) -> Self {
+        let metrics = EngineMetrics::new(&options.registry, options.max_concurrency);
+        let total_bytes = TotalBytes { limit: options.max_total_bytes, shown: metrics.memory_bytes.clone(), ..TotalBytes::default() };
         Engine {
-            metrics: EngineMetrics::new(&options.registry, options.max_concurrency),
+            metrics,
             gate: Gate::new(options.max_concurrency),
-            total_bytes: Arc::new(TotalBytes { limit: options.max_total_bytes, ..TotalBytes::default() }),
+            total_bytes: Arc::new(total_bytes),
             default_step_ms: AtomicI64::new(options.default_step_ms),
             log: RwLock::new(None),
             options,
@@ -311,6 +313,7 @@ impl Engine {
     pub fn plan(&self, query: &str, start_ms: i64, end_ms: i64, step_ms: i64) -> Result<String, QueryError> {
         let expr = parse::parse_expr(query, &self.options.parse).map_err(|e| QueryError::bad_data(e.to_string()))?;
         let default_step_ms = self.default_step_ms.load(Ordering::Relaxed);
+        exec::check_depth(&expr, true)?;
         exec::on_deep_stack(&expr, || {
             plan::build(&expr, &plan::Context { query, start_ms, end_ms, step_ms, default_step_ms }).map(|p| plan::describe(&p).to_string())
         })
@@ -339,7 +342,6 @@ impl Engine {
         stats.timings.exec_total = clock.monotonic().saturating_sub(began);
         self.metrics.samples.add(stats.samples.total_queryable);
         self.metrics.samples_read.add(stats.samples.read);
-        self.metrics.memory_bytes.set(self.total_bytes.used.load(Ordering::Relaxed) as f64);
         let log = self.log.read().clone();
         if let Some(log) = log {
             let entry = QueryLogEntry {
@@ -381,6 +383,7 @@ impl Engine {
                 &owned
             }
         };
+        exec::check_depth(expr, options.explained.is_some())?;
         let kind = expr.value_type();
         if times.step_ms > 0 && !matches!(kind, ValueType::Vector | ValueType::Scalar) {
             return Err(QueryError::bad_data(format!(

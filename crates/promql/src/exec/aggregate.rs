@@ -98,15 +98,30 @@ enum HistSum {
 /// Up to so many cells, all groups are kept side by side; beyond, each is kept only from its first series to its last.
 const SIDE_BY_SIDE: usize = 1 << 20;
 
+/// Puts groups into the order of their first series that have samples, in which the reference finds them: of equals, a topk around takes the first.
+fn by_first_series(groups: &mut Matrix, first: &[u32]) {
+    if !first.is_sorted() {
+        let mut order: Vec<u32> = (0..first.len() as u32).collect();
+        order.sort_by_key(|g| first[*g as usize]);
+        groups.reorder(&order);
+    }
+}
+
 fn fold<'p>(ex: &Exec<'_>, a: &Aggregate, stream: Stream<'p>, groups: Groups, grid: Grid) -> Result<Stream<'p>, QueryError> {
     let name_of = |i: usize| stream.series.meta(i).labels.metric_name().to_string();
     if grid.n == 1 || groups.metas.len() * grid.n <= SIDE_BY_SIDE {
         let mut f = Fold::new(ex, a, groups.metas.len(), grid)?;
+        let mut first = vec![u32::MAX; groups.metas.len()];
         stream.for_each(ex, &mut |i, row| {
-            f.take(groups.of[i], row, &|| name_of(i));
+            let g = groups.of[i];
+            if first[g as usize] > i as u32 && !row.is_empty() {
+                first[g as usize] = i as u32;
+            }
+            f.take(g, row, &|| name_of(i));
             Ok(())
         })?;
-        let matrix = f.finish(ex, groups.metas, grid)?;
+        let mut matrix = f.finish(ex, groups.metas, grid)?;
+        by_first_series(&mut matrix, &first);
         return Ok(Stream::from_matrix(matrix, grid));
     }
     let mut left = vec![0u32; groups.metas.len()];
@@ -413,6 +428,8 @@ fn quantiles<'p>(ex: &Exec<'_>, a: &Aggregate, q: &Scalar, stream: Stream<'p>, g
     // Values of a run of steps side by side: rows are walked along, not across.
     const RUN: usize = 64;
     let mut values: Vec<Vec<f64>> = vec![Vec::new(); RUN];
+    let first_of = |members: &Vec<u32>| members.iter().copied().find(|i| !matrix.row(*i as usize).is_empty()).unwrap_or(u32::MAX);
+    let first: Vec<u32> = members.iter().map(first_of).collect();
     for (meta, members) in groups.metas.into_iter().zip(members) {
         row.reset(grid);
         for w in 0..grid.words() {
@@ -436,6 +453,7 @@ fn quantiles<'p>(ex: &Exec<'_>, a: &Aggregate, q: &Scalar, stream: Stream<'p>, g
         ex.note(Note::HistogramIgnoredIn("quantile"), "", a.input_span);
     }
     out.add_charge(charge);
+    by_first_series(&mut out, &first);
     Ok(Stream::from_matrix(out, grid))
 }
 

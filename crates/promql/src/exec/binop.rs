@@ -7,8 +7,8 @@ use crate::annotations::{HistOp, Note};
 use crate::engine::QueryError;
 use crate::parse::ast::BinaryOp;
 use crate::plan::Binary;
-use model::FloatHistogram;
 use model::histogram::trim::Keep;
+use model::{FloatHistogram, gomath};
 use std::sync::Arc;
 
 /// The larger; unlike `f64::max` it is no number when either is none, except beside +Inf.
@@ -47,8 +47,8 @@ pub fn arithmetic(op: BinaryOp) -> Option<fn(f64, f64) -> f64> {
         BinaryOp::Mul => |a, b| a * b,
         BinaryOp::Div => |a, b| a / b,
         BinaryOp::Mod => |a, b| a % b,
-        BinaryOp::Pow => f64::powf,
-        BinaryOp::Atan2 => f64::atan2,
+        BinaryOp::Pow => gomath::pow,
+        BinaryOp::Atan2 => gomath::atan2,
         _ => return None,
     })
 }

@@ -37,7 +37,8 @@ fn quote_meta(s: &str) -> String {
     })
 }
 
-/// The first selector of an expression: its `@` and offset move the info metrics along.
+/// The first selector of an expression. Its `@` and offset say of which time info metrics are read, as in the reference, although they are then
+/// looked up at the steps of the query: beyond the lookback nothing is found.
 fn first_selector(plan: &Plan) -> Option<(Option<i64>, i64)> {
     match plan {
         Plan::Select(s) => Some((s.at_ms, s.offset_ms)),
@@ -105,8 +106,6 @@ fn fetch(
     let (at, offset) = first_selector(base).unwrap_or((None, 0));
     let lookback = ex.switches.lookback_ms;
     let (start_ms, end_ms) = (at.unwrap_or(grid.start_ms) - lookback + 1 - offset, at.unwrap_or_else(|| grid.end_ms()) - offset);
-    // What the reference's storage returns may reach beyond its hints; the steps decide what counts.
-    let (start_ms, end_ms) = (start_ms.min(grid.start_ms - lookback + 1), end_ms.max(grid.end_ms()));
     let hints = SelectHints { start_ms, end_ms, step_ms: grid.step_ms, func: "info".to_string(), range_ms: 0, limit: 0 };
     let selection = select::selection(ex, &all, &hints)?;
     let mut out = Vec::new();

@@ -5,12 +5,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use stdx::clock::SharedClock;
+use stdx::metrics::Gauge;
 
 /// Shared by all queries of an engine.
 #[derive(Debug, Default)]
 pub struct TotalBytes {
     pub limit: u64,
     pub used: AtomicU64,
+    /// Follows what is used.
+    pub shown: Gauge,
+}
+
+impl TotalBytes {
+    fn take(&self, n: u64) -> u64 {
+        let all = self.used.fetch_add(n, Ordering::Relaxed) + n;
+        self.shown.set(all as f64);
+        all
+    }
+
+    fn give_back(&self, n: u64) {
+        self.shown.set((self.used.fetch_sub(n, Ordering::Relaxed) - n) as f64);
+    }
 }
 
 /// One query's allowance. Shared by its threads.
@@ -123,7 +138,7 @@ impl Charge {
     pub fn add_bytes(&mut self, n: u64) -> Result<(), QueryError> {
         self.bytes += n;
         let now = self.budget.bytes.fetch_add(n, Ordering::Relaxed) + n;
-        let all = self.budget.total.used.fetch_add(n, Ordering::Relaxed) + n;
+        let all = self.budget.total.take(n);
         self.budget.check_bytes(now, all)
     }
 
@@ -157,6 +172,8 @@ impl Drop for Charge {
     fn drop(&mut self) {
         self.budget.samples.fetch_sub(self.samples, Ordering::Relaxed);
         self.budget.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.budget.total.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        if self.bytes > 0 {
+            self.budget.total.give_back(self.bytes);
+        }
     }
 }

@@ -143,6 +143,21 @@ pub enum Evaluated<'p> {
 const STACK_PER_LEVEL: usize = 24 << 10;
 const LEVELS_AT_HAND: usize = 40;
 
+/// More levels of operators than this are not evaluated, and more than that not explained: a chain has as many as it has terms, and an
+/// explanation indents each.
+const MAX_LEVELS: usize = 50_000;
+const MAX_EXPLAINED_LEVELS: usize = 1_000;
+
+/// Refuses what is too deep.
+pub fn check_depth(expr: &Expr, explained: bool) -> Result<(), QueryError> {
+    let (levels, at_most, done) =
+        (depth(expr), if explained { MAX_EXPLAINED_LEVELS } else { MAX_LEVELS }, if explained { "explained" } else { "evaluated" });
+    if levels > at_most {
+        return Err(QueryError::bad_data(format!("query has {levels} levels of operators, at most {at_most} can be {done}")));
+    }
+    Ok(())
+}
+
 /// Runs `work` where the nesting of the expression fits on the stack. A chain of ten thousand terms is as deep as it is long.
 pub fn on_deep_stack<T: Send>(expr: &Expr, work: impl FnOnce() -> T + Send) -> T {
     let levels = depth(expr);

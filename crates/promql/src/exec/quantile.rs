@@ -4,6 +4,7 @@ use super::binop::{max as go_max, min as go_min};
 use crate::annotations::{Annotations, Note};
 use crate::parse::Span;
 use model::FloatHistogram;
+use model::gomath::{exp2, log2};
 use model::histogram::Bucket;
 
 /// Relative differences between neighbouring classic buckets below this are taken for rounding errors.
@@ -214,8 +215,8 @@ pub fn of_native(q: f64, h: &FloatHistogram, metric: &str, span: Span, notes: &m
     if h.uses_custom_buckets() || (bucket.lower <= 0.0 && bucket.upper >= 0.0) {
         return bucket.lower + (bucket.upper - bucket.lower) * fraction;
     }
-    let (lower, upper) = (bucket.lower.abs().log2(), bucket.upper.abs().log2());
-    if bucket.lower > 0.0 { (lower + (upper - lower) * fraction).exp2() } else { -(upper + (lower - upper) * (1.0 - fraction)).exp2() }
+    let (lower, upper) = (log2(bucket.lower.abs()), log2(bucket.upper.abs()));
+    if bucket.lower > 0.0 { exp2(lower + (upper - lower) * fraction) } else { -exp2(upper + (lower - upper) * (1.0 - fraction)) }
 }
 
 /// Ranks of two bounds while going up through buckets.
@@ -276,7 +277,16 @@ pub fn fraction_of_native(lower: f64, upper: f64, h: &FloatHistogram, metric: &s
             }
         }
         let linear = h.uses_custom_buckets() || around_zero;
-        let inside = |v: f64| if linear && b.lower == f64::NEG_INFINITY { b.count } else { rank + b.count * b.fraction_below(v, linear) };
+        let inside = |v: f64| {
+            if !linear {
+                rank + b.count * b.fraction_below(v, false)
+            } else if b.lower == f64::NEG_INFINITY {
+                b.count
+            } else {
+                // As the reference rounds.
+                rank + b.count * (v - b.lower) / (b.upper - b.lower)
+            }
+        };
         if bounds.pass(b.lower, b.upper, rank, inside) {
             break;
         }

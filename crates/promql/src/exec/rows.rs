@@ -410,6 +410,16 @@ impl Matrix {
         (words * 65 * 8 + size_of::<Slot>() + hists) as u64
     }
 
+    /// Puts the rows into another order; `order` has the number of each once.
+    pub fn reorder(&mut self, order: &[u32]) {
+        self.slots = order.iter().map(|i| self.slots[*i as usize]).collect();
+        self.metas = order.iter().filter_map(|i| self.metas.get(*i as usize)).cloned().collect();
+        if !self.hist.is_empty() {
+            self.hist.resize(self.slots.len(), Hists::new());
+            self.hist = order.iter().map(|i| std::mem::take(&mut self.hist[*i as usize])).collect();
+        }
+    }
+
     pub fn set_hists(&mut self, i: usize, hists: Hists) {
         if hists.is_empty() {
             return;

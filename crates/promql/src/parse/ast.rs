@@ -94,6 +94,8 @@ pub struct NumberLiteral {
 #[derive(Clone, Debug, PartialEq)]
 pub struct StringLiteral {
     pub value: String,
+    /// With its quotes, where the text has bytes that a string here cannot hold.
+    pub printed: Option<String>,
     pub span: Span,
 }
 

@@ -8,7 +8,7 @@ use super::ast::Span;
 use super::error::{ParseError, ParseErrors};
 use super::lex::Lexer;
 use super::number::parse_number;
-use super::quoted::unquote;
+use super::quoted::{Unquoted, unquote};
 use super::token::{Kind, Token};
 use super::{MAX_NESTING, MAX_QUERY_BYTES, ParseOptions};
 use model::labels::quote;
@@ -187,9 +187,13 @@ impl<'a> Parser<'a> {
     }
 
     pub(super) fn string_value(&mut self, token: Token) -> String {
+        self.unquoted(token).value
+    }
+
+    pub(super) fn unquoted(&mut self, token: Token) -> Unquoted {
         unquote(self.text(token)).unwrap_or_else(|| {
             self.error(token.span, format!("error unquoting string {}: invalid syntax", quote(self.text(token))));
-            String::new()
+            Unquoted::from("")
         })
     }
 }

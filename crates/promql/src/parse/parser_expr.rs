@@ -3,6 +3,7 @@
 use super::ast::*;
 use super::functions::{self, Function};
 use super::parser::{Fail, Parsed, Parser};
+use super::quoted::Unquoted;
 use super::token::{Keyword, Kind, Preprocessor, Token};
 use model::labels::quote;
 
@@ -69,7 +70,8 @@ impl Parser<'_> {
             Kind::Number | Kind::Duration => Expr::Number(self.number_literal()?),
             Kind::Str => {
                 let token = self.take();
-                Expr::String(StringLiteral { value: self.string_value(token), span: token.span })
+                let Unquoted { value, printed } = self.unquoted(token);
+                Expr::String(StringLiteral { value, printed, span: token.span })
             }
             Kind::LeftParen => {
                 let open = self.take();

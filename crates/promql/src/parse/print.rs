@@ -18,7 +18,10 @@ impl Display for Expr {
 pub(super) fn expr(out: &mut dyn Write, e: &Expr) -> fmt::Result {
     match e {
         Expr::Number(n) => number(out, n),
-        Expr::String(s) => out.write_str(&readable(quote(&s.value))),
+        Expr::String(s) => match &s.printed {
+            Some(printed) => out.write_str(printed),
+            None => out.write_str(&readable(quote(&s.value))),
+        },
         Expr::Vector(v) => vector(out, v),
         Expr::Matrix(m) => matrix(out, m),
         Expr::Subquery(s) => {
@@ -219,7 +222,13 @@ fn at(out: &mut dyn Write, at: Option<At>) -> fmt::Result {
 fn offset(out: &mut dyn Write, o: &Offset) -> fmt::Result {
     if let Some(e) = &o.expr {
         out.write_str(" offset ")?;
-        return duration(out, e);
+        // Without parentheses the operator would be taken for one of the vector. The reference leaves them out.
+        let open = matches!(e.kind, DurationKind::Binary(..)) && !e.wrapped;
+        if open {
+            out.write_char('(')?;
+        }
+        duration(out, e)?;
+        return if open { out.write_char(')') } else { Ok(()) };
     }
     if o.ms == 0 {
         return Ok(());

@@ -5,7 +5,7 @@ use super::{Around, Builder, Invariant, Plan, RangeCall};
 use crate::engine::QueryError;
 use crate::parse::Span;
 use crate::parse::ast::{self, Expr, ValueType};
-use model::Labels;
+use model::{Labels, MatchOp, Matcher, gomath};
 
 /// Functions over a range vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,23 +228,23 @@ fn math_fn(name: &str) -> Option<MathFn> {
         "abs" => f64::abs,
         "ceil" => f64::ceil,
         "floor" => f64::floor,
-        "exp" => f64::exp,
+        "exp" => gomath::exp,
         "sqrt" => f64::sqrt,
-        "ln" => f64::ln,
-        "log2" => f64::log2,
-        "log10" => f64::log10,
-        "sin" => f64::sin,
-        "cos" => f64::cos,
-        "tan" => f64::tan,
-        "asin" => f64::asin,
-        "acos" => f64::acos,
-        "atan" => f64::atan,
-        "sinh" => f64::sinh,
-        "cosh" => f64::cosh,
-        "tanh" => f64::tanh,
-        "asinh" => f64::asinh,
-        "acosh" => f64::acosh,
-        "atanh" => f64::atanh,
+        "ln" => gomath::ln,
+        "log2" => gomath::log2,
+        "log10" => gomath::log10,
+        "sin" => gomath::sin,
+        "cos" => gomath::cos,
+        "tan" => gomath::tan,
+        "asin" => gomath::asin,
+        "acos" => gomath::acos,
+        "atan" => gomath::atan,
+        "sinh" => gomath::sinh,
+        "cosh" => gomath::cosh,
+        "tanh" => gomath::tanh,
+        "asinh" => gomath::asinh,
+        "acosh" => gomath::acosh,
+        "atanh" => gomath::atanh,
         "rad" => |v| v * PI / 180.0,
         "deg" => |v| v * 180.0 / PI,
         "sgn" => sign,
@@ -286,8 +286,13 @@ fn absent_labels(e: &Expr) -> Labels {
     };
     let mut labels = model::LabelsBuilder::default();
     let mut seen: Vec<&str> = Vec::new();
-    for m in matchers.iter().filter(|m| m.name != model::name::METRIC_NAME) {
-        if m.op == model::MatchOp::Equal && !seen.contains(&m.name.as_str()) {
+    // In the order in which the reference's storage has left them: those that take series away come last.
+    let (adding, taking): (Vec<&Matcher>, Vec<&Matcher>) = matchers.iter().partition(|m| {
+        let must_be_set = matchers.iter().any(|o| o.name == m.name && !o.matches_empty());
+        must_be_set && !(matches!(m.op, MatchOp::NotEqual | MatchOp::NotRegex) && m.matches_empty())
+    });
+    for m in adding.into_iter().chain(taking).filter(|m| m.name != model::name::METRIC_NAME) {
+        if m.op == MatchOp::Equal && !seen.contains(&m.name.as_str()) {
             labels.set(&m.name, &m.value);
             seen.push(&m.name);
         } else {

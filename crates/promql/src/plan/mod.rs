@@ -178,10 +178,10 @@ impl Builder<'_> {
 
     /// A string literal whose escapes do not make UTF-8, as written. Only the replacement character is left of such bytes in the tree.
     fn not_utf8(&self, e: &Expr) -> Option<&str> {
-        let Expr::String(s) = e.unwrap_parens() else { return None };
-        let raw = self.context.query.get(s.span.start as usize..s.span.end as usize)?;
-        (s.value.contains('\u{fffd}') && raw.contains('\\') && !raw.contains('\u{fffd}') && !raw.to_ascii_lowercase().contains("\\ufffd"))
-            .then_some(raw)
+        match e.unwrap_parens() {
+            Expr::String(s) if s.printed.is_some() => self.context.query.get(s.span.start as usize..s.span.end as usize),
+            _ => None,
+        }
     }
 
     fn length(&self, length: &Length) -> Result<i64, QueryError> {
@@ -244,7 +244,7 @@ impl Builder<'_> {
                 Ok((Plan::Range(input), invariant))
             }
             Expr::Aggregate(a) => self.aggregate(a, around),
-            Expr::Binary(b) => self.binary(e.span(), b, around),
+            Expr::Binary(b) => self.binary(b, around),
             Expr::Call(c) => self.call(c, around),
         }
     }
@@ -269,21 +269,36 @@ impl Builder<'_> {
         Ok((Plan::Aggregate(Box::new(plan)), invariant))
     }
 
-    fn binary(&self, span: Span, b: &ast::BinaryExpr, around: Around<'_>) -> Result<(Plan, Invariant), QueryError> {
-        let mut within = Around { func: "", ..around };
-        if matches!(b.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
-            within = Around { stats_only: false, stats_decided: true, ..within };
+    /// A chain from its first operands outwards, in a loop: asked of each of its terms, its span and type would be looked for along all of it.
+    fn binary(&self, outermost: &ast::BinaryExpr, around: Around<'_>) -> Result<(Plan, Invariant), QueryError> {
+        let mut within = around;
+        let mut spine = Vec::new();
+        for b in outermost.left_spine() {
+            within.func = "";
+            if matches!(b.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
+                within = Around { stats_only: false, stats_decided: true, ..within };
+            }
+            spine.push((b, within));
         }
-        let (lhs, left) = self.node(&b.lhs, within)?;
-        let (rhs, right) = self.node(&b.rhs, within)?;
         let scalar = |e: &Expr| e.value_type() == ast::ValueType::Scalar;
-        let (lhs_scalar, rhs_scalar) = (scalar(&b.lhs), scalar(&b.rhs));
-        let both = left.same && right.same;
-        let (lhs, rhs) = if both { (lhs, rhs) } else { (left.wrap(lhs), right.wrap(rhs)) };
-        if let (Plan::Number(x), Plan::Number(y)) = (&lhs, &rhs) {
-            return Ok((Plan::Number(crate::exec::binop::scalar(b.op, *x, *y)), Invariant { same: true, wrap: false }));
+        let first = spine.last().map_or(&outermost.lhs, |(b, _)| &b.lhs);
+        let (start, mut lhs_scalar) = (first.span().start, scalar(first));
+        let (mut lhs, mut left) = self.node(first, within)?;
+        for (b, within) in spine.into_iter().rev() {
+            let (rhs, right) = self.node(&b.rhs, within)?;
+            let rhs_scalar = scalar(&b.rhs);
+            let both = left.same && right.same;
+            let (l, r) = if both { (lhs, rhs) } else { (left.wrap(lhs), right.wrap(rhs)) };
+            (lhs, left) = if let (Plan::Number(x), Plan::Number(y)) = (&l, &r) {
+                (Plan::Number(crate::exec::binop::scalar(b.op, *x, *y)), Invariant { same: true, wrap: false })
+            } else {
+                let span = Span { start, end: b.rhs.span().end };
+                let plan =
+                    Binary { op: b.op, lhs: l, rhs: r, lhs_scalar, rhs_scalar, return_bool: b.return_bool, matching: b.matching.clone(), span };
+                (Plan::Binary(Box::new(plan)), if both { Invariant { same: true, wrap: true } } else { Invariant::NO })
+            };
+            lhs_scalar &= rhs_scalar;
         }
-        let plan = Binary { op: b.op, lhs, rhs, lhs_scalar, rhs_scalar, return_bool: b.return_bool, matching: b.matching.clone(), span };
-        Ok((Plan::Binary(Box::new(plan)), if both { Invariant { same: true, wrap: true } } else { Invariant::NO }))
+        Ok((lhs, left))
     }
 }

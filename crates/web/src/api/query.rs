@@ -13,6 +13,7 @@ use storage::Queryable;
 
 /// Points of one series that a range query may return.
 const MAX_POINTS: i64 = 11_000;
+const TOO_MANY_POINTS: &str = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
 
 impl From<QueryError> for ApiError {
     fn from(e: QueryError) -> Self {
@@ -87,13 +88,17 @@ fn range_times(req: &Req) -> Result<(i64, i64, i64), ApiError> {
         return Err(ApiError::param("end", "end timestamp must not be before start time"));
     }
     let step = args::parse_duration_ms(req.params.get("step")).map_err(|e| ApiError::param("step", e))?;
+    // Of less than a millisecond: with so many steps that they are too many, or with none.
+    let tiny =
+        step == 0 && req.params.get("step").parse().is_ok_and(|s: f64| s > 0.0 && end.saturating_sub(start) as f64 / 1e3 / s > MAX_POINTS as f64);
+    if tiny {
+        return Err(ApiError::bad_data(TOO_MANY_POINTS));
+    }
     if step <= 0 {
         return Err(ApiError::param("step", "zero or negative query resolution step widths are not accepted. Try a positive integer"));
     }
     if end.saturating_sub(start) / step > MAX_POINTS {
-        return Err(ApiError::bad_data(
-            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
-        ));
+        return Err(ApiError::bad_data(TOO_MANY_POINTS));
     }
     Ok((start, end, step))
 }

@@ -23,6 +23,8 @@ fn one_line() {
         ("x[(5m+step())*2]", "x[(5m + step()) * 2]"),
         ("x offset -max_of(step(),5)", "x offset -max_of(step(), 5)"),
         ("x offset +step()", "x offset step()"),
+        ("x offset ---5 - 30", "x offset (-5 - 30)"),
+        ("x offset (5) - 30", "x offset (5 - 30)"),
         ("x>bool 1", "x > bool 1"),
         ("x*ignoring()group_right y", "x * ignoring () group_right () y"),
         ("x+fill_left(1)fill_right(1)y", "x + fill (1) y"),
@@ -33,7 +35,8 @@ fn one_line() {
         ("0.000001", "0.000001"),
         ("-90m", "-1h30m"),
         ("'it\\'s'", "\"it's\""),
-        ("'\\xff'", "\"\\ufffd\""),
+        ("'\\xff'", "\"\\xff\""),
+        ("'가\\xe2\\x82\\u0378\\u00ad'", "\"가\\xe2\\x82\\u0378\\u00ad\""),
         ("x # comment\n+ y", "x + y"),
     ] {
         assert_eq!(parse(query).to_string(), expect, "{query}");
