@@ -11,6 +11,7 @@ mod disk_full;
 mod kill_loop;
 mod limits;
 mod load;
+mod on_disk;
 mod there_and_back;
 mod while_replaying;
 

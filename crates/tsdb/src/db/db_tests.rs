@@ -103,6 +103,33 @@ fn old_samples_move_to_blocks_and_the_log_is_cut() {
 }
 
 #[test]
+fn compaction_waits_for_the_uploader() {
+    let dir = tempfile::tempdir().expect("dir");
+    let uploads = dir.path().join("uploads.json");
+    let tell = |ulids: &[String]| {
+        let text = serde_json::json!({"version": 1, "uploaded": ulids}).to_string();
+        stdx::fs::write_atomic(&RealFs, &uploads, text.as_bytes()).expect("write");
+    };
+    tell(&[]);
+    let db = Db::open(DbOptions { delay_compact_file: Some(uploads.clone()), ..options(dir.path()) }).expect("open");
+    for step in 0..20 * 12 {
+        put(&db, AppendOptions::scrape(), 1, &[(T0 + step * 300_000, step as f64)]);
+    }
+    db.maintain().expect("maintain");
+    let levels = |db: &Db| db.block_metas().iter().map(|m| m.compaction.level).collect::<Vec<_>>();
+    let before = levels(&db);
+    assert!(before.len() > 6 && before.iter().all(|l| *l == 1), "{before:?}");
+    let all: Vec<String> = db.blocks().iter().map(|b| b.ulid().to_string()).collect();
+    // All but the oldest are there: what has it in it still waits.
+    tell(&all[1..]);
+    db.maintain().expect("maintain");
+    assert_eq!(db.blocks()[0].ulid().to_string(), all[0]);
+    tell(&all);
+    db.maintain().expect("maintain");
+    assert!(levels(&db)[0] > 1, "{:?}", levels(&db));
+}
+
+#[test]
 fn late_samples_are_read_at_once_and_merged_into_blocks() {
     let dir = tempfile::tempdir().expect("dir");
     let db = open(dir.path());

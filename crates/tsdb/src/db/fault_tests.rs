@@ -103,7 +103,12 @@ impl Fs for FaultyFs {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn File>> {
         self.real.lock(path)
     }
+    fn space(&self, _path: &Path) -> io::Result<stdx::fs::Space> {
+        Ok(stdx::fs::Space { total_bytes: DISK_BYTES, free_bytes: 0 })
+    }
 }
+
+const DISK_BYTES: u64 = 10 << 20;
 
 fn open_faulty(dir: &Path) -> (Arc<Db>, Arc<TestMutex<Fault>>) {
     let fault = Arc::new(TestMutex::new(Fault::None));
@@ -173,6 +178,32 @@ fn after_a_failed_sync_nothing_is_taken_until_the_store_is_opened_again() {
     drop(db);
     let db = open(dir.path());
     try_put(&db, T0 + 2).expect("commit");
+}
+
+#[test]
+fn a_percentage_of_the_disk_is_a_limit_and_goes_before_a_size() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (db, _) = open_faulty(dir.path());
+    for range in 0..4 {
+        let from = T0 + range * 2 * crate::config::HOUR_MS;
+        put(&db, AppendOptions::scrape(), 1, &(0..120).map(|n| (from + n * 60_000, n as f64)).collect::<Vec<_>>());
+    }
+    db.flush_head().expect("flush");
+    let sizes: Vec<u64> = db.blocks().iter().map(|b| b.size_bytes()).collect();
+    assert_eq!(sizes.len(), 4);
+    let used: u64 = sizes.iter().sum::<u64>() + db.head_bytes();
+    // One block too much, by half of it.
+    let percent = (used - sizes[0] / 2) as f64 * 100.0 / DISK_BYTES as f64;
+    db.set_retention(0, 1 << 40, percent);
+    db.maintain().expect("maintain");
+    assert_eq!(db.blocks().iter().map(|b| b.size_bytes()).collect::<Vec<_>>(), sizes[1..]);
+    // A size that nothing could satisfy is not looked at beside a percentage.
+    db.set_retention(0, 1, percent);
+    db.maintain().expect("maintain");
+    assert_eq!(db.blocks().len(), 3);
+    db.set_retention(0, 1, 0.0);
+    db.maintain().expect("maintain");
+    assert_eq!(db.blocks().len(), 0);
 }
 
 #[test]

@@ -62,6 +62,7 @@ impl Db {
             }
         }
         self.head.release_unread();
+        self.head.isolation.tidy();
         if self.is_ready() {
             self.note_births();
         }
@@ -386,7 +387,7 @@ impl Db {
             self.reload()?;
             self.forget(end);
         }
-        if self.head.late_samples() > 0 {
+        if self.head.late_samples() > 0 || self.has_late_log() {
             self.compact_late()?;
         }
         match self.truncate_log() {

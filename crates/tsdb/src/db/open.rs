@@ -96,9 +96,14 @@ impl Db {
         let late_log_bytes = wal::segment::list(fs.as_ref(), logs.wbl.dir())?.iter().map(|s| s.len).sum();
         let through = (logs.wal.end().segment.saturating_sub(1), logs.wbl.end().segment.saturating_sub(1));
         head.set_logs(logs.clone());
-        let known = if options.replay_behind { known_references(fs.as_ref(), &logs.wal, through.0)? } else { None };
+        let known = match options.replay_behind {
+            true => known_references(fs.as_ref(), &logs.wal, through.0, found.is_empty() && late_log_bytes == 0)?,
+            false => None,
+        };
         let live = match known {
             Some(last) => {
+                // The newest declaration may be lost together with its segment.
+                let last = found.keys().copied().fold(last, u64::max);
                 head.set_filling(true);
                 head.references_begin_above(last).map_err(|e| DbError::Invalid(e.to_string()))?;
                 true
@@ -192,13 +197,13 @@ pub(super) struct Rest {
     through: (u64, u64),
 }
 
-/// Up to where references may be in use, when the log says so: a new log, or one that we wrote last.
-fn known_references(fs: &dyn Fs, wal: &Wal, last: u64) -> Result<Option<u64>, DbError> {
+/// Up to where references may be in use, when the log says so: a new log, or one that we wrote last. `alone`: nothing else may refer to series.
+fn known_references(fs: &dyn Fs, wal: &Wal, last: u64, alone: bool) -> Result<Option<u64>, DbError> {
     if let Some(record) = wal::replay::opening_of(fs, wal.dir(), last)? {
         return Ok(wal::record::decode_references(&record).ok());
     }
     let empty = wal::segment::list(fs, wal.dir())?.iter().all(|s| s.len == 0) && wal::checkpoint::last(fs, wal.dir())?.is_none();
-    Ok(empty.then_some(0))
+    Ok((empty && alone).then_some(0))
 }
 
 /// Takes the lock file of a directory, when that is wanted; `clean_start` tells how it was found.

@@ -39,7 +39,7 @@ impl Db {
         let in_blocks = blocks.iter().any(|b| b.meta().overlaps(start_ms, end_ms));
         if !in_blocks {
             if let Some(slot) = slot {
-                self.head.read_slot(slot, start_ms, end_ms, &mut data);
+                self.head.read_slot(slot, start_ms, end_ms, None, &mut data);
             }
         } else if let Some(labels) = self.head.labels_of(series) {
             let matchers: Vec<Matcher> = labels.iter().map(|(n, v)| Matcher::equal(n, v)).collect();

@@ -5,6 +5,7 @@
 
 use super::Head;
 use super::appender::{Batch, HeadAppender};
+use super::isolation::Entered;
 use super::late::{Inserted, Late};
 use super::series::Series;
 use super::value::{Kind, Value};
@@ -96,6 +97,7 @@ impl HeadAppender<'_> {
             histograms: 0,
         };
         let (mut f, mut i, mut h) = (0, 0, 0);
+        let entered = self.head.isolation.enter();
         let parts = std::mem::take(&mut batch.parts);
         for part in &parts {
             match part.kind {
@@ -103,7 +105,7 @@ impl HeadAppender<'_> {
                     for n in i..part.end {
                         let e = &batch.ints[n];
                         let (slot, id, t_ms, value) = (e.slot, e.id, e.t_ms, Value::Int(Arc::clone(&e.v)));
-                        self.apply_value(slot, id, t_ms, value, &mut a, &mut batch);
+                        self.apply_value(slot, id, t_ms, value, &entered, &mut a, &mut batch);
                     }
                     i = part.end;
                 }
@@ -111,7 +113,7 @@ impl HeadAppender<'_> {
                     for n in h..part.end {
                         let e = &batch.float_histograms[n];
                         let (slot, id, t_ms, value) = (e.slot, e.id, e.t_ms, Value::FloatHistogram(Arc::clone(&e.v)));
-                        self.apply_value(slot, id, t_ms, value, &mut a, &mut batch);
+                        self.apply_value(slot, id, t_ms, value, &entered, &mut a, &mut batch);
                     }
                     h = part.end;
                 }
@@ -119,7 +121,7 @@ impl HeadAppender<'_> {
                     for n in f..part.end {
                         let e = &batch.floats[n];
                         let (slot, id, t_ms, v) = (e.slot, e.id, e.t_ms, e.v);
-                        self.apply_float(slot, id, t_ms, v, &mut a, &mut batch);
+                        self.apply_float(slot, id, t_ms, v, &entered, &mut a, &mut batch);
                     }
                     f = part.end;
                 }
@@ -135,16 +137,18 @@ impl HeadAppender<'_> {
         self.batch = batch;
         self.head.widen_in_order(a.min_ms, a.max_ms);
         self.head.widen_late(a.late_min_ms, a.late_max_ms);
+        drop(entered);
         self.apply_rest();
         self.count(&a);
     }
 
     #[inline]
-    fn apply_float(&mut self, slot: u32, id: u64, t_ms: i64, v: f64, a: &mut Applied, batch: &mut Batch) {
+    fn apply_float(&mut self, slot: u32, id: u64, t_ms: i64, v: f64, entered: &Entered<'_>, a: &mut Applied, batch: &mut Batch) {
         let head = self.head;
         let mut s = head.slot(slot).lock();
         if s.id == id && s.kind <= Kind::Float && t_ms > s.newest_ms && t_ms >= self.min_valid_ms.max(head.floor_ms()) {
             s.pins -= 1;
+            entered.before_in_order(slot, &mut s);
             let was_stale = s.stale;
             a.chunks += u64::from(s.append_float(t_ms, v, head.chunk_context()));
             a.stale += i64::from(s.stale) - i64::from(was_stale);
@@ -154,11 +158,11 @@ impl HeadAppender<'_> {
             return;
         }
         drop(s);
-        self.apply_value(slot, id, t_ms, Value::Float(v), a, batch);
+        self.apply_value(slot, id, t_ms, Value::Float(v), entered, a, batch);
     }
 
     #[cold]
-    fn apply_value(&mut self, slot: u32, id: u64, t_ms: i64, value: Value, a: &mut Applied, batch: &mut Batch) {
+    fn apply_value(&mut self, slot: u32, id: u64, t_ms: i64, value: Value, entered: &Entered<'_>, a: &mut Applied, batch: &mut Batch) {
         let head = self.head;
         let mut s = head.slot(slot).lock();
         if s.id != id {
@@ -170,6 +174,7 @@ impl HeadAppender<'_> {
         let floor = head.floor_ms();
         let in_range = t_ms >= self.min_valid_ms.max(floor);
         if in_range && t_ms > s.newest_ms {
+            entered.before_in_order(slot, &mut s);
             let (was_stale, was_histogram) = (s.stale, s.kind > Kind::Float);
             a.chunks += u64::from(s.append_in_order(t_ms, &value, head.chunk_context()));
             a.stale += i64::from(s.stale) - i64::from(was_stale);
@@ -199,7 +204,7 @@ impl HeadAppender<'_> {
             return;
         }
         match insert_late(&mut s, t_ms, value.clone()) {
-            Inserted::New => {}
+            Inserted::New => entered.added_late(slot, t_ms),
             Inserted::Repeat => {
                 self.stats.duplicates += 1;
                 return;

@@ -9,6 +9,7 @@ use crate::chunkenc::float_histogram::FloatHistogramAppender;
 use crate::chunkenc::histogram::{Appended, HistogramAppender};
 use crate::chunkenc::xor::XorAppender;
 use crate::chunkenc::{self, ChunkEncoding};
+use crate::tombstones::{Interval, Intervals};
 use std::sync::Arc;
 use storage::{EncodedChunk, SeriesData};
 
@@ -177,8 +178,9 @@ impl LateView {
         self.run.is_empty() && self.chunks.is_empty()
     }
 
-    /// Adds a column for each chunk and one for the run.
-    pub fn read(&self, start_ms: i64, end_ms: i64, columns: &mut Vec<SeriesData>) -> Result<(), String> {
+    /// Adds a column for each chunk and one for the run, without the samples at some times.
+    pub fn read(&self, start_ms: i64, end_ms: i64, hidden_ms: &[i64], columns: &mut Vec<SeriesData>) -> Result<(), String> {
+        let from = columns.len();
         for c in &self.chunks {
             let mut d = SeriesData::default();
             chunkenc::decode(c.encoding, &c.bytes, start_ms, end_ms, &mut d).map_err(|e| e.to_string())?;
@@ -187,6 +189,13 @@ impl LateView {
         let mut d = SeriesData::default();
         self.run.iter().filter(|(t, _)| (start_ms..=end_ms).contains(t)).for_each(|(t, v)| v.push_to(*t, &mut d));
         columns.push(d);
+        if !hidden_ms.is_empty() {
+            let hidden = hidden_ms.iter().fold(Intervals::default(), |mut all, t| {
+                all.add(Interval { mint_ms: *t, maxt_ms: *t });
+                all
+            });
+            columns[from..].iter_mut().for_each(|d| hidden.apply(d, 0, 0));
+        }
         Ok(())
     }
 
@@ -270,7 +279,7 @@ mod tests {
             let mut view = LateView::default();
             late.view(start, start + len, &mut view);
             let mut columns = Vec::new();
-            view.read(start, start + len, &mut columns).expect("read");
+            view.read(start, start + len, &[], &mut columns).expect("read");
             let mut out = SeriesData::default();
             storage::merge::merge_data(&columns, &mut out);
             let got: Vec<(i64, f64)> = out.t_ms.into_iter().zip(out.v).collect();

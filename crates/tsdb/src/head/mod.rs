@@ -3,7 +3,7 @@
 //! - [`index`]: labels, references, postings, over [`pairs`] (each label pair once) and [`postings`]; one lock, written for new series only.
 //! - [`series`]: samples of one series, each behind its own small lock in a [`slab`]; full chunks go to [`chunks_head`], late ones to [`late`].
 //! - [`appender`]: one batch; [`commit`]: log first, then memory.
-//! - [`select`], [`querier`], [`grouping`]: reading.
+//! - [`select`], [`querier`], [`grouping`]: reading; [`isolation`]: what a reader does not see yet.
 //! - [`replay`]: filling the head from the log; [`filling`]: taking batches meanwhile. [`truncate`]: forgetting what is in blocks.
 //!
 //! Order of locks: index, then a series, then the files of full chunks. Nobody takes the index lock while holding a series.
@@ -18,6 +18,7 @@ pub mod exemplars;
 pub mod filling;
 pub mod grouping;
 pub mod index;
+pub mod isolation;
 pub mod late;
 pub mod pairs;
 pub mod postings;
@@ -39,6 +40,7 @@ use arc_swap::ArcSwapOption;
 use chunks_head::HeadChunks;
 use exemplars::Exemplars;
 use index::HeadIndex;
+use isolation::Isolation;
 use model::{Labels, Metadata};
 use parking_lot::{Mutex, RwLock};
 use series::{ChunkContext, Series};
@@ -89,10 +91,10 @@ pub struct Head {
     /// Deleted intervals by reference, both ends included.
     deleted: RwLock<HashMap<u64, Vec<(i64, i64)>>>,
     any_deleted: AtomicBool,
-    /// Series that have left while the log still speaks of them, and the last segment that does.
-    departed: Mutex<HashMap<u64, (Labels, u64)>>,
+    departed: Mutex<HashMap<u64, Departed>>,
     /// Held by every selection; replaced to find out who reads from before.
     readers: Mutex<Arc<()>>,
+    pub(crate) isolation: Arc<Isolation>,
     /// Slots of unlinked series, until those who may still read them are gone.
     limbo: Mutex<Vec<(Arc<()>, Vec<u32>)>>,
     /// Held while a batch's late samples are in memory and not yet in their log.
@@ -101,6 +103,15 @@ pub struct Head {
     held: Mutex<Vec<Held>>,
     /// Why nothing is taken any more.
     refused: ArcSwapOption<String>,
+}
+
+/// A series that has left while the log still speaks of it.
+struct Departed {
+    labels: Labels,
+    /// The last segment that does.
+    segment: u64,
+    /// No sample of it is newer.
+    newest_ms: i64,
 }
 
 impl Head {
@@ -135,6 +146,7 @@ impl Head {
             any_deleted: AtomicBool::new(false),
             departed: Mutex::default(),
             readers: Mutex::default(),
+            isolation: Arc::default(),
             limbo: Mutex::default(),
             late_logging: RwLock::default(),
             pool: Mutex::default(),
@@ -289,7 +301,7 @@ impl Head {
             return Some(index.labels(slot));
         }
         drop(index);
-        self.departed.lock().get(&series.0).map(|(l, _)| l.clone())
+        self.departed.lock().get(&series.0).map(|d| d.labels.clone())
     }
 
     pub fn metadata_of(&self, series: SeriesRef) -> Option<Arc<Metadata>> {

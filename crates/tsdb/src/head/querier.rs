@@ -4,6 +4,7 @@
 //! out under the series' lock (bytes of the open chunk, places of full ones) and decoded outside of it.
 
 use super::Head;
+use super::isolation::Snapshot;
 use super::select;
 use super::series::View;
 use model::{Labels, Matcher};
@@ -23,7 +24,13 @@ pub struct HeadQueryable(pub Arc<Head>);
 
 impl Queryable for HeadQueryable {
     fn querier(&self, mint_ms: i64, maxt_ms: i64) -> Result<Box<dyn Querier>, ReadError> {
-        Ok(Box::new(HeadQuerier { head: Arc::clone(&self.0), mint_ms, maxt_ms, readers: self.0.reader() }))
+        Ok(Box::new(HeadQuerier {
+            head: Arc::clone(&self.0),
+            mint_ms,
+            maxt_ms,
+            readers: self.0.reader(),
+            snapshot: Arc::new(self.0.isolation.snapshot()),
+        }))
     }
 }
 
@@ -38,6 +45,7 @@ pub struct HeadQuerier {
     mint_ms: i64,
     maxt_ms: i64,
     readers: Arc<()>,
+    snapshot: Arc<Snapshot>,
 }
 
 impl HeadQuerier {
@@ -66,6 +74,7 @@ impl Querier for HeadQuerier {
             mint_ms: self.mint_ms,
             maxt_ms: self.maxt_ms,
             warnings: Mutex::default(),
+            snapshot: Arc::clone(&self.snapshot),
             _readers: Arc::clone(&self.readers),
         }))
     }
@@ -103,6 +112,7 @@ pub struct HeadSelection {
     mint_ms: i64,
     maxt_ms: i64,
     warnings: Mutex<Warnings>,
+    snapshot: Arc<Snapshot>,
     _readers: Arc<()>,
 }
 
@@ -150,7 +160,8 @@ impl Selection for HeadSelection {
     }
 
     fn read(&self, i: usize, start_ms: i64, end_ms: i64, out: &mut SeriesData) -> Result<(), ReadError> {
-        let problems = self.head.read_slot(self.slots[i], start_ms.max(self.mint_ms), end_ms.min(self.maxt_ms), out);
+        let (start_ms, end_ms) = (start_ms.max(self.mint_ms), end_ms.min(self.maxt_ms));
+        let problems = self.head.read_slot(self.slots[i], start_ms, end_ms, Some(&self.snapshot), out);
         if !problems.is_empty() {
             self.warn(problems);
         }
@@ -158,7 +169,7 @@ impl Selection for HeadSelection {
     }
 
     fn chunks(&self, i: usize, start_ms: i64, end_ms: i64, each: &mut dyn FnMut(EncodedChunk)) -> Result<(), ReadError> {
-        let (chunks, problems) = self.head.chunks_of(self.slots[i], start_ms.max(self.mint_ms), end_ms.min(self.maxt_ms));
+        let (chunks, problems) = self.head.chunks_of(self.slots[i], start_ms.max(self.mint_ms), end_ms.min(self.maxt_ms), &self.snapshot);
         self.warn(problems);
         chunks.into_iter().for_each(each);
         Ok(())
@@ -234,18 +245,14 @@ impl Head {
         slots.copy_from_slice(&sorted);
     }
 
-    /// Appends the samples of a series, both ends included, without those that were deleted. Returns what could not be read.
-    pub(crate) fn read_slot(&self, slot: u32, start_ms: i64, end_ms: i64, out: &mut SeriesData) -> Vec<String> {
+    /// Appends the samples of a series, both ends included, without those that were deleted or came after the snapshot. Returns what could not be read.
+    pub(crate) fn read_slot(&self, slot: u32, start_ms: i64, end_ms: i64, snapshot: Option<&Snapshot>, out: &mut SeriesData) -> Vec<String> {
         let mut problems = Vec::new();
         if start_ms > end_ms {
             return problems;
         }
         VIEW.with_borrow_mut(|view| {
-            let id = {
-                let s = self.slot(slot).lock();
-                s.view(start_ms, end_ms, view);
-                s.id
-            };
+            let id = self.view(slot, start_ms, end_ms, snapshot, view);
             match self.deleted_of(id) {
                 None => view.read(&self.full, start_ms, end_ms, out, &mut note(&mut problems)),
                 Some(gone) => {
@@ -258,6 +265,19 @@ impl Head {
         problems
     }
 
+    /// Copies what is needed to read a series; returns its reference.
+    fn view(&self, slot: u32, start_ms: i64, end_ms: i64, snapshot: Option<&Snapshot>, view: &mut View) -> u64 {
+        let (id, touched) = {
+            let s = self.slot(slot).lock();
+            s.view(start_ms, end_ms, view);
+            (s.id, s.touched)
+        };
+        if let Some(snapshot) = snapshot {
+            snapshot.hidden(slot, touched, &mut view.hidden);
+        }
+        id
+    }
+
     pub(crate) fn deleted_of(&self, id: u64) -> Option<Vec<(i64, i64)>> {
         if !self.any_deleted.load(Ordering::Acquire) {
             return None;
@@ -265,17 +285,14 @@ impl Head {
         self.deleted.read().get(&id).cloned()
     }
 
-    /// The chunks of a series that touch a range, in order of their start, made anew where samples were deleted; and what could not be read.
-    pub(crate) fn chunks_of(&self, slot: u32, start_ms: i64, end_ms: i64) -> (Vec<EncodedChunk>, Vec<String>) {
+    /// The chunks of a series that touch a range, in order of their start, made anew where samples were deleted or came after the snapshot; and
+    /// what could not be read.
+    pub(crate) fn chunks_of(&self, slot: u32, start_ms: i64, end_ms: i64, snapshot: &Snapshot) -> (Vec<EncodedChunk>, Vec<String>) {
         let (mut view, mut problems) = (View::default(), Vec::new());
-        let id = {
-            let s = self.slot(slot).lock();
-            s.view(start_ms, end_ms, &mut view);
-            s.id
-        };
-        if self.deleted_of(id).is_some() {
+        let id = self.view(slot, start_ms, end_ms, Some(snapshot), &mut view);
+        if !view.hidden.is_empty() || self.deleted_of(id).is_some() {
             let mut data = SeriesData::default();
-            problems = self.read_slot(slot, start_ms, end_ms, &mut data);
+            problems = self.read_slot(slot, start_ms, end_ms, Some(snapshot), &mut data);
             return (super::series::encode(&data), problems);
         }
         let mut out = Vec::new();

@@ -94,6 +94,8 @@ impl Head {
         progress.last_segment.store(through.0, Ordering::Relaxed);
         progress.first_segment.store(first.min(through.0), Ordering::Relaxed);
         progress.current_segment.store(first.min(through.0), Ordering::Relaxed);
+        // A crash may have left chunks and late samples of series whose names are lost: their references must not get another meaning.
+        let max_id = found.keys().copied().max().unwrap_or(0);
         let mut main = Main {
             head: self,
             found,
@@ -101,7 +103,7 @@ impl Head {
             stats: &mut stats,
             scratch: Vec::new(),
             samples: Vec::new(),
-            max_id: 0,
+            max_id,
             met: Default::default(),
             stop,
         };
@@ -292,20 +294,26 @@ impl Main<'_> {
                 samples.clear();
                 let result = record::decode_samples(bytes, &mut samples);
                 for s in &samples {
+                    self.max_id = self.max_id.max(s.series);
                     workers.float(self.canonical(s.series), s.t_ms, s.v);
                 }
                 self.samples = samples;
                 result
             }
-            RecordType::Histograms | RecordType::CustomHistograms | RecordType::HistogramsV2 => {
-                record::decode_histograms(bytes, |s| workers.value(self.canonical(s.series), s.t_ms, Value::Int(Arc::new(s.h))))
-            }
+            RecordType::Histograms | RecordType::CustomHistograms | RecordType::HistogramsV2 => record::decode_histograms(bytes, |s| {
+                self.max_id = self.max_id.max(s.series);
+                workers.value(self.canonical(s.series), s.t_ms, Value::Int(Arc::new(s.h)));
+            }),
             RecordType::FloatHistograms | RecordType::CustomFloatHistograms | RecordType::FloatHistogramsV2 => {
-                record::decode_float_histograms(bytes, |s| workers.value(self.canonical(s.series), s.t_ms, Value::FloatHistogram(Arc::new(s.h))))
+                record::decode_float_histograms(bytes, |s| {
+                    self.max_id = self.max_id.max(s.series);
+                    workers.value(self.canonical(s.series), s.t_ms, Value::FloatHistogram(Arc::new(s.h)));
+                })
             }
             RecordType::Exemplars => {
                 let mut scratch = std::mem::take(&mut self.scratch);
                 let result = record::decode_exemplars(bytes, &mut scratch, |e| {
+                    self.max_id = self.max_id.max(e.series);
                     let id = self.canonical(e.series);
                     match self.head.labels_of(SeriesRef(id)) {
                         Some(labels) => {
@@ -319,6 +327,7 @@ impl Main<'_> {
                 result
             }
             RecordType::Metadata => record::decode_metadata(bytes, |m| {
+                self.max_id = self.max_id.max(m.series);
                 let metadata = Metadata { kind: m.kind, help: m.help.to_string(), unit: m.unit.to_string() };
                 self.head.metadata.write().insert(self.canonical(m.series), Arc::new(metadata));
             }),
@@ -340,6 +349,7 @@ impl Main<'_> {
                     record::HeldValue::Int(h) => HeldValue::Int(Arc::new(h)),
                     record::HeldValue::FloatHistogram(h) => HeldValue::FloatHistogram(Arc::new(h)),
                 };
+                self.max_id = self.max_id.max(series);
                 let series = SeriesRef(self.canonical(series));
                 self.head.held.lock().push(Held { series, replica: Arc::from(replica), t_ms, value });
             }),

@@ -4,6 +4,7 @@
 //! a field has to earn its place.
 
 use super::chunks_head::{At, HeadChunks};
+use super::isolation::Hidden;
 use super::late::Late;
 use super::value::{Kind, Value};
 use crate::chunkenc::float_histogram::FloatHistogramAppender;
@@ -92,6 +93,8 @@ pub struct Series {
     pub late: Option<Box<Late>>,
     /// The open chunk ends so many milliseconds after its start, at most.
     next_after_ms: u32,
+    /// Low bits of the epoch that noted how far it went ([`super::isolation`]).
+    pub touched: u32,
     /// Batches that hold samples of this series.
     pub pins: u32,
     pub kind: Kind,
@@ -113,6 +116,7 @@ impl Default for Series {
             full: Vec::new(),
             late: None,
             next_after_ms: 0,
+            touched: 0,
             pins: 0,
             kind: Kind::None,
             logged: false,
@@ -369,6 +373,12 @@ impl Series {
         self.full.is_empty() && self.open.is_empty() && self.late.is_none()
     }
 
+    /// Is nothing left of it, here or in what the log has from `mint_ms` on? If it left while its log went further, it would come back as a series
+    /// that takes samples in order which replay then finds out of order.
+    pub fn may_leave(&self, mint_ms: i64) -> bool {
+        self.is_empty() && self.pins == 0 && self.newest_ms < mint_ms
+    }
+
     /// May it hold samples of the range, both ends included?
     pub fn touches(&self, start_ms: i64, end_ms: i64) -> bool {
         let open = !self.open.is_empty() && self.open_ms <= end_ms && self.newest_ms >= start_ms;
@@ -416,6 +426,8 @@ pub struct View {
     /// Times of the first and last sample of the open chunk.
     pub open_ms: (i64, i64),
     pub late: super::late::LateView,
+    /// Left out when it is read.
+    pub hidden: Hidden,
 }
 
 impl View {
@@ -424,6 +436,7 @@ impl View {
         self.open.clear();
         self.open_encoding = None;
         self.late.clear();
+        self.hidden.clear();
     }
 
     /// Decodes the samples of the range in rising order of time, appending them to `out`. A chunk that cannot be read is left out and told to `problem`.
@@ -433,13 +446,17 @@ impl View {
         }
         let mut columns = vec![SeriesData::default()];
         self.read_in_order(full, start_ms, end_ms, &mut columns[0], problem);
-        if let Err(e) = self.late.read(start_ms, end_ms, &mut columns) {
+        if let Err(e) = self.late.read(start_ms, end_ms, &self.hidden.late_ms, &mut columns) {
             problem(e);
         }
         storage::merge::merge_data(&columns, out);
     }
 
     fn read_in_order(&self, full: &HeadChunks, start_ms: i64, end_ms: i64, out: &mut SeriesData, problem: &mut dyn FnMut(String)) {
+        let end_ms = self.hidden.after_ms.map_or(end_ms, |after| after.min(end_ms));
+        if start_ms > end_ms {
+            return;
+        }
         for c in &self.full {
             // Its checksum is checked: what can be read can be decoded.
             let decoded = full.with(c.at, |encoding, bytes| chunkenc::decode(encoding, bytes, start_ms, end_ms, out).map_err(|e| e.to_string()));

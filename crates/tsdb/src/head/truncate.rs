@@ -3,8 +3,8 @@
 //! Nothing is taken from under a reader. Before samples go, those who began to read when the blocks were not yet in place are waited for;
 //! slots of series that left are used again when nobody reads any more who may have found them.
 
-use super::Head;
 use super::select;
+use super::{Departed, Head};
 use model::Matcher;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,7 +43,7 @@ impl Head {
         for slot in slots {
             let mut s = self.slot(slot).lock();
             chunks += s.truncate(mint_ms);
-            if s.is_empty() && s.pins == 0 {
+            if s.may_leave(mint_ms) {
                 empty.push(slot);
                 continue;
             }
@@ -57,7 +57,7 @@ impl Head {
         self.metrics.head_chunks_removed.add(chunks as u64);
         self.metrics.head_stale_series.set(stale as f64);
         self.metrics.native_histogram_series.set(histograms as f64);
-        let gone = self.unlink(&empty, segment);
+        let gone = self.unlink(&empty, mint_ms, segment);
         // Samples may have come in since: the oldest can only be set too low, never too high.
         let bound = if oldest == i64::MAX { self.max_ms.load(Ordering::Acquire).max(mint_ms) } else { oldest.max(mint_ms) };
         // A head that never had a sample has no oldest one.
@@ -72,23 +72,24 @@ impl Head {
         gone
     }
 
-    fn unlink(&self, candidates: &[u32], segment: u64) -> usize {
+    fn unlink(&self, candidates: &[u32], mint_ms: i64, segment: u64) -> usize {
         let mut left = Vec::new();
         for piece in candidates.chunks(PIECE) {
             let mut index = self.index.write();
-            let mut gone: Vec<(u64, u32)> = Vec::new();
+            let (mut gone, mut newest): (Vec<(u64, u32)>, Vec<i64>) = Default::default();
             for slot in piece {
                 let mut s = self.slot(*slot).lock();
                 // It may have got samples since it was looked at.
-                if s.id != 0 && s.is_empty() && s.pins == 0 {
+                if s.id != 0 && s.may_leave(mint_ms) {
                     gone.push((s.id, *slot));
+                    newest.push(s.newest_ms);
                     s.id = 0;
                 }
             }
             let mut departed = self.departed.lock();
             let mut metadata = self.metadata.write();
-            for (id, slot) in &gone {
-                departed.insert(*id, (index.labels(*slot), segment));
+            for ((id, slot), newest_ms) in gone.iter().zip(newest) {
+                departed.insert(*id, Departed { labels: index.labels(*slot), segment, newest_ms });
                 metadata.remove(id);
             }
             index.unlink(&gone);
@@ -129,17 +130,17 @@ impl Head {
             s.truncate(i64::MAX);
             s.newest_ms = i64::MIN;
         }
-        self.unlink(&[slot], u64::MAX);
+        self.unlink(&[slot], i64::MAX, u64::MAX);
     }
 
     /// Series of which the log must keep the labels when segments up to `segment` are summed up.
     pub fn is_needed_by_log(&self, id: u64, segment: u64) -> bool {
-        self.index.read().slot_of(id).is_some() || self.departed.lock().get(&id).is_some_and(|(_, last)| *last > segment)
+        self.index.read().slot_of(id).is_some() || self.departed.lock().get(&id).is_some_and(|d| d.segment > segment)
     }
 
     /// Forgets labels of series that the log does not speak of any more, as it begins behind `segment`.
     pub fn forget_departed(&self, segment: u64) {
-        self.departed.lock().retain(|_, (_, last)| *last > segment);
+        self.departed.lock().retain(|_, d| d.segment > segment);
     }
 
     /// Marks the samples of an interval, both ends included, as deleted, and says so in the log. Returns how many series it concerned.
@@ -161,6 +162,14 @@ impl Head {
                 ids.push((s.id, end));
             }
         }
+        // The log may bring samples of a series back that has left.
+        for (id, d) in self.departed.lock().iter().filter(|(_, d)| matchers.iter().all(|m| m.matches_labels(d.labels.as_ref()))) {
+            let end = end_ms.min(d.newest_ms.max(bound.saturating_sub(1)));
+            if end >= start_ms {
+                ids.push((*id, end));
+            }
+        }
+        ids.sort_unstable();
         if let Some(logs) = self.logs() {
             let mut records = Records::default();
             records.tombstones(ids.iter().map(|(series, end)| RefTombstone { series: *series, start_ms, end_ms: *end }));
