@@ -167,6 +167,10 @@ impl Tombstones {
         self.0.is_empty()
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Intervals)> {
+        self.0.iter().map(|(reference, intervals)| (*reference, intervals))
+    }
+
     /// How many ranges there are.
     pub fn count(&self) -> u64 {
         self.0.values().map(|i| i.as_slice().len() as u64).sum()
@@ -175,4 +179,4 @@ impl Tombstones {
 
 #[cfg(test)]
 #[path = "tombstones_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -36,3 +36,21 @@ fn the_file_reads_back_and_damage_is_noticed() {
     }
     assert_eq!(Tombstones::default().to_bytes(), [0x01, 0x30, 0xba, 0x30, 1, 0, 0, 0, 0]);
 }
+
+/// The bytes of the picture in a page of docs/formats: what stands as pairs of hex digits at the beginning of its lines.
+pub(crate) fn picture(page: &str) -> Vec<u8> {
+    let path = format!("{}/../../docs/formats/{page}", env!("CARGO_MANIFEST_DIR"));
+    let text = String::from_utf8(RealFs.read(Path::new(&path)).expect("a page")).expect("text");
+    let (_, rest) = text.split_once("```hex\n").expect("a picture");
+    let (picture, _) = rest.split_once("```").expect("its end");
+    let byte = |token: &str| u8::from_str_radix(token, 16).ok().filter(|_| token.len() == 2);
+    picture.lines().flat_map(|line| line.split_whitespace().map_while(byte)).collect()
+}
+
+#[test]
+fn the_file_is_as_pictured() {
+    let mut t = Tombstones::default();
+    t.add(5, Interval { mint_ms: 1000, maxt_ms: 2000 });
+    assert_eq!(t.to_bytes(), picture("tombstones.md"));
+    assert_eq!(Tombstones::from_bytes(&picture("tombstones.md")), Ok(t));
+}

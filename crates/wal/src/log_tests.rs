@@ -197,3 +197,21 @@ proptest! {
         prop_assert!(got == want);
     }
 }
+
+/// docs/formats/wal.md has this segment as a picture.
+#[test]
+fn a_segment_is_as_pictured() {
+    let page = format!("{}/../../docs/formats/wal.md", env!("CARGO_MANIFEST_DIR"));
+    let page = String::from_utf8(RealFs.read(Path::new(&page)).expect("a page")).expect("text");
+    let (_, rest) = page.split_once("```hex\n").expect("a picture");
+    let (picture, _) = rest.split_once("```").expect("its end");
+    let byte = |token: &str| u8::from_str_radix(token, 16).ok().filter(|_| token.len() == 2);
+    let want: Vec<u8> = picture.lines().flat_map(|line| line.split_whitespace().map_while(byte)).collect();
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let wal = open_with(RealFs::shared(), dir.path(), options(Compression::None)).expect("open");
+    let mut records = Records::default();
+    records.series([(1, model::Labels::from_pairs([("__name__", "a")]).as_ref())]);
+    records.samples([crate::record::RefSample { series: 1, start_ms: 0, t_ms: 1000, v: 1.0 }]);
+    wal.log(&records).expect("log");
+    assert_eq!(RealFs.read(&dir.path().join("00000000")).expect("read"), want);
+}

@@ -284,3 +284,13 @@ impl Querier for Fixed {
         Ok((vec![], vec![]))
     }
 }
+
+#[test]
+fn a_file_of_chunks_is_as_pictured() {
+    let dir = tempfile::tempdir().expect("dir");
+    let fs = RealFs::shared();
+    let one = TestSeries::from([(Labels::from_pairs([("a", "b")]), vec![float(1000, 1.0)])]);
+    let block = write_block(&fs, dir.path(), 1, (0, 2000), &one);
+    let bytes = fs.read(&block.dir().join("chunks/000001")).expect("read");
+    assert_eq!(bytes, crate::tombstones::tests::picture("chunks.md"));
+}

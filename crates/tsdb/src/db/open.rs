@@ -96,6 +96,7 @@ impl Db {
         let late_log_bytes = wal::segment::list(fs.as_ref(), logs.wbl.dir())?.iter().map(|s| s.len).sum();
         let through = (logs.wal.end().segment.saturating_sub(1), logs.wbl.end().segment.saturating_sub(1));
         head.set_logs(logs.clone());
+        let foreign = wal::replay::opening_of(fs.as_ref(), logs.wal.dir(), through.0)?.is_some_and(|r| wal::record::decode_references(&r).is_err());
         let known = match options.replay_behind {
             true => known_references(fs.as_ref(), &logs.wal, through.0, found.is_empty() && late_log_bytes == 0)?,
             false => None,
@@ -137,7 +138,7 @@ impl Db {
         });
         db.set_retention(db.options.retention_time_ms, db.options.retention_size_bytes, db.options.retention_percent);
         db.put_aside(bad);
-        Ok((db, Rest { found, through }))
+        Ok((db, Rest { found, foreign, through }))
     }
 
     fn fill_or_tell(&self, rest: Rest) {
@@ -167,6 +168,7 @@ impl Db {
         let started = clock.monotonic();
         let (wal, wbl) = (&self.logs.wal, &self.logs.wbl);
         let stop = || self.shutdown.is_requested();
+        let rest_foreign = rest.foreign;
         let stats = self.head.replay(&self.options.fs, wal.dir(), wbl.dir(), rest.through, rest.found, &self.progress, &stop)?;
         if !self.live {
             let last = self.head.last_reference();
@@ -175,6 +177,9 @@ impl Db {
         self.head.truncate(self.head.floor_ms(), wal.end().segment);
         self.head.count_after_replay();
         self.head.end_filling();
+        if rest_foreign {
+            self.take_deletions_over()?;
+        }
         self.note_births();
         let took = clock.monotonic() - started;
         self.metrics.replay_seconds.set(took.as_secs_f64());
@@ -190,9 +195,36 @@ impl Db {
     }
 }
 
+impl Db {
+    /// Prometheus deletes late samples that are in blocks already only there, and its log, from which they come back, goes on naming them: what is
+    /// deleted in a block is deleted in the head too, for good.
+    fn take_deletions_over(&self) -> Result<(), DbError> {
+        let floor = self.head.floor_ms();
+        let (mut gone, mut labels) = (Vec::new(), Vec::new());
+        for b in self.blocks.load().iter().filter(|b| b.meta().max_time_ms > floor) {
+            for (reference, intervals) in b.tombstones().iter() {
+                let Ok(reference) = u32::try_from(reference) else { continue };
+                labels.clear();
+                if b.index().labels(reference, &mut labels).is_err() {
+                    continue;
+                }
+                let behind_floor = intervals.as_slice().iter().filter(|i| i.maxt_ms >= floor);
+                gone.extend(behind_floor.map(|i| (model::LabelsRef::from_encoded(&labels).to_labels(), i.mint_ms, i.maxt_ms)));
+            }
+        }
+        let n = self.head.delete_of(&gone)?;
+        if n > 0 {
+            tracing::info!(intervals = n, "took deletions over from blocks that are beside the head");
+        }
+        Ok(())
+    }
+}
+
 /// What is left to do when a directory is opened.
 pub(super) struct Rest {
     found: FoundChunks,
+    /// Another program wrote the log last.
+    foreign: bool,
     /// The last segments to replay, of both logs.
     through: (u64, u64),
 }

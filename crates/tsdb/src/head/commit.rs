@@ -17,7 +17,8 @@ use wal::record::{HeldRef, RefExemplar, RefHistogram, RefMetadata, RefSample};
 use wal::{LogPosition, WalError};
 
 /// What applying a batch found.
-struct Applied {
+struct Applied<'a> {
+    entered: Entered<'a>,
     min_ms: i64,
     max_ms: i64,
     late_min_ms: i64,
@@ -86,6 +87,7 @@ impl HeadAppender<'_> {
     fn apply(&mut self) {
         let mut batch = std::mem::take(&mut self.batch);
         let mut a = Applied {
+            entered: self.head.isolation.enter(),
             min_ms: i64::MAX,
             max_ms: i64::MIN,
             late_min_ms: i64::MAX,
@@ -97,7 +99,6 @@ impl HeadAppender<'_> {
             histograms: 0,
         };
         let (mut f, mut i, mut h) = (0, 0, 0);
-        let entered = self.head.isolation.enter();
         let parts = std::mem::take(&mut batch.parts);
         for part in &parts {
             match part.kind {
@@ -105,7 +106,7 @@ impl HeadAppender<'_> {
                     for n in i..part.end {
                         let e = &batch.ints[n];
                         let (slot, id, t_ms, value) = (e.slot, e.id, e.t_ms, Value::Int(Arc::clone(&e.v)));
-                        self.apply_value(slot, id, t_ms, value, &entered, &mut a, &mut batch);
+                        self.apply_value(slot, id, t_ms, value, &mut a, &mut batch);
                     }
                     i = part.end;
                 }
@@ -113,7 +114,7 @@ impl HeadAppender<'_> {
                     for n in h..part.end {
                         let e = &batch.float_histograms[n];
                         let (slot, id, t_ms, value) = (e.slot, e.id, e.t_ms, Value::FloatHistogram(Arc::clone(&e.v)));
-                        self.apply_value(slot, id, t_ms, value, &entered, &mut a, &mut batch);
+                        self.apply_value(slot, id, t_ms, value, &mut a, &mut batch);
                     }
                     h = part.end;
                 }
@@ -121,7 +122,7 @@ impl HeadAppender<'_> {
                     for n in f..part.end {
                         let e = &batch.floats[n];
                         let (slot, id, t_ms, v) = (e.slot, e.id, e.t_ms, e.v);
-                        self.apply_float(slot, id, t_ms, v, &entered, &mut a, &mut batch);
+                        self.apply_float(slot, id, t_ms, v, &mut a, &mut batch);
                     }
                     f = part.end;
                 }
@@ -137,18 +138,19 @@ impl HeadAppender<'_> {
         self.batch = batch;
         self.head.widen_in_order(a.min_ms, a.max_ms);
         self.head.widen_late(a.late_min_ms, a.late_max_ms);
-        drop(entered);
-        self.apply_rest();
         self.count(&a);
+        // It is whole from here on.
+        drop(a);
+        self.apply_rest();
     }
 
     #[inline]
-    fn apply_float(&mut self, slot: u32, id: u64, t_ms: i64, v: f64, entered: &Entered<'_>, a: &mut Applied, batch: &mut Batch) {
+    fn apply_float(&mut self, slot: u32, id: u64, t_ms: i64, v: f64, a: &mut Applied<'_>, batch: &mut Batch) {
         let head = self.head;
         let mut s = head.slot(slot).lock();
         if s.id == id && s.kind <= Kind::Float && t_ms > s.newest_ms && t_ms >= self.min_valid_ms.max(head.floor_ms()) {
             s.pins -= 1;
-            entered.before_in_order(slot, &mut s);
+            a.entered.before_in_order(slot, &mut s);
             let was_stale = s.stale;
             a.chunks += u64::from(s.append_float(t_ms, v, head.chunk_context()));
             a.stale += i64::from(s.stale) - i64::from(was_stale);
@@ -158,11 +160,11 @@ impl HeadAppender<'_> {
             return;
         }
         drop(s);
-        self.apply_value(slot, id, t_ms, Value::Float(v), entered, a, batch);
+        self.apply_value(slot, id, t_ms, Value::Float(v), a, batch);
     }
 
     #[cold]
-    fn apply_value(&mut self, slot: u32, id: u64, t_ms: i64, value: Value, entered: &Entered<'_>, a: &mut Applied, batch: &mut Batch) {
+    fn apply_value(&mut self, slot: u32, id: u64, t_ms: i64, value: Value, a: &mut Applied<'_>, batch: &mut Batch) {
         let head = self.head;
         let mut s = head.slot(slot).lock();
         if s.id != id {
@@ -174,7 +176,7 @@ impl HeadAppender<'_> {
         let floor = head.floor_ms();
         let in_range = t_ms >= self.min_valid_ms.max(floor);
         if in_range && t_ms > s.newest_ms {
-            entered.before_in_order(slot, &mut s);
+            a.entered.before_in_order(slot, &mut s);
             let (was_stale, was_histogram) = (s.stale, s.kind > Kind::Float);
             a.chunks += u64::from(s.append_in_order(t_ms, &value, head.chunk_context()));
             a.stale += i64::from(s.stale) - i64::from(was_stale);
@@ -204,7 +206,7 @@ impl HeadAppender<'_> {
             return;
         }
         match insert_late(&mut s, t_ms, value.clone()) {
-            Inserted::New => entered.added_late(slot, t_ms),
+            Inserted::New => a.entered.added_late(slot, t_ms),
             Inserted::Repeat => {
                 self.stats.duplicates += 1;
                 return;
@@ -273,7 +275,7 @@ impl HeadAppender<'_> {
         true
     }
 
-    fn count(&self, a: &Applied) {
+    fn count(&self, a: &Applied<'_>) {
         let m = &self.head.metrics;
         let add = |c: &stdx::metrics::CounterVec, kind: &str, n: u64| {
             if n > 0 {

@@ -5,7 +5,8 @@
 
 use super::select;
 use super::{Departed, Head};
-use model::Matcher;
+use model::{Labels, Matcher};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -170,16 +171,37 @@ impl Head {
             }
         }
         ids.sort_unstable();
+        self.log_deleted(ids.iter().map(|(series, end)| RefTombstone { series: *series, start_ms, end_ms: *end }).collect())?;
+        Ok(touched)
+    }
+
+    /// The same for given series, as far as they are here, and intervals. Returns how many intervals concern samples that are here.
+    pub fn delete_of(&self, intervals: &[(Labels, i64, i64)]) -> Result<usize, WalError> {
+        let mut stones = Vec::new();
+        for (labels, start_ms, end_ms) in intervals {
+            let hash = self.hasher.hash_one(labels.as_ref().encoded());
+            let Some(slot) = self.index.read().find(hash, labels.as_ref()) else { continue };
+            let s = self.slot(slot).lock();
+            if s.id != 0 && s.touches(*start_ms, *end_ms) {
+                stones.push(RefTombstone { series: s.id, start_ms: *start_ms, end_ms: *end_ms });
+            }
+        }
+        let n = stones.len();
+        self.log_deleted(stones)?;
+        Ok(n)
+    }
+
+    fn log_deleted(&self, stones: Vec<RefTombstone>) -> Result<(), WalError> {
         if let Some(logs) = self.logs() {
             let mut records = Records::default();
-            records.tombstones(ids.iter().map(|(series, end)| RefTombstone { series: *series, start_ms, end_ms: *end }));
+            records.tombstones(stones.iter().copied());
             if !records.is_empty() {
                 let at = logs.wal.log(&records)?;
                 logs.wal.wait_durable(at)?;
             }
         }
-        ids.iter().for_each(|(id, end)| self.add_deleted(*id, start_ms, *end));
-        Ok(touched)
+        stones.iter().for_each(|s| self.add_deleted(s.series, s.start_ms, s.end_ms));
+        Ok(())
     }
 
     pub(super) fn add_deleted(&self, id: u64, start_ms: i64, end_ms: i64) {
