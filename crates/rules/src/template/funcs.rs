@@ -250,7 +250,7 @@ fn humanize_duration(v: f64) -> String {
         let sign = if v < 0.0 { "-" } else { "" };
         let v = v.abs();
         // What does not fit wraps to the least number, as it does there.
-        let whole = if v < 9.223_372_036_854_775_8e18 { v as i64 } else { i64::MIN };
+        let whole = if v < 9.223_372_036_854_776e18 { v as i64 } else { i64::MIN };
         let (s, m, h, d) = (whole % 60, whole / 60 % 60, whole / 3600 % 24, whole / 86_400);
         if d != 0 {
             return format!("{sign}{d}d {h}h {m}m {s}s");

@@ -114,7 +114,8 @@ fn side(kind: Kind, target: u16) -> Option<Side> {
     let jobs: Vec<(&str, &str, &str)> = JOBS.iter().map(|(n, ..)| (*n, "", "")).collect();
     scraped(&server, &jobs);
     let up = JOBS.iter().map(|(n, ..)| (n.to_string(), server.value(&format!("max_over_time(up{{job=\"{n}\"}}[3s])")).expect("scraped"))).collect();
-    let seen = seen.lock().expect("not poisoned").iter().map(|l| l.replace(&forward.address, "FORWARD").replace(&target.to_string(), "TARGET")).collect();
+    let seen =
+        seen.lock().expect("not poisoned").iter().map(|l| l.replace(&forward.address, "FORWARD").replace(&target.to_string(), "TARGET")).collect();
     Some(Side { server, up, seen })
 }
 
