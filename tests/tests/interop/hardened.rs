@@ -70,6 +70,9 @@ fn now_ms() -> i64 {
     (now() * 1000.0) as i64
 }
 
+/// What it is, its type and encoding, the body; what is said, as what it is counted, and in which words.
+type Case<'a> = (&'a str, &'a str, &'a str, &'a [u8], u16, &'a str, &'a str);
+
 #[test]
 fn bombs_and_lies() {
     let s = server(&[]);
@@ -82,7 +85,7 @@ fn bombs_and_lies() {
     let symbols = [0x22, 0].repeat(LIMIT / 2);
     let claims_much = [varint(LIMIT), vec![0, 0, 0]].concat();
     let claims_more = [varint(LIMIT + 1), vec![0, 0, 0]].concat();
-    let cases: &[(&str, &str, &str, &[u8], u16, &str, &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("snappy bomb", V1, "snappy", &snappy(&zeros), 413, "too_large", "larger than 33554432 bytes"),
         ("zstd bomb", V1, "zstd", &zstd(&zeros), 413, "too_large", "larger than 33554432 bytes"),
         ("zstd bomb that does not say so", V1, "zstd", &silent_zstd(&zeros), 413, "too_large", "larger than 33554432 bytes"),

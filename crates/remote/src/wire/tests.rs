@@ -363,7 +363,7 @@ fn read_requests_and_frames_come_back() {
 /// A 2.0 request by references into its symbols.
 fn by_references(symbols: &[&str], series: &[&[u64]]) -> Vec<u8> {
     let mut out = Vec::new();
-    symbols.iter().for_each(|s| proto::put_str_field(&mut out, 4, s));
+    symbols.iter().for_each(|s| proto::put_bytes_field(&mut out, 4, s.as_bytes()));
     for refs in series {
         proto::put_message_field(&mut out, 5, |out| {
             let mut packed = Vec::new();
