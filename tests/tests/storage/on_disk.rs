@@ -1,4 +1,4 @@
-//! What a data directory holds besides samples, read from its files: exemplars and metadata in the log, in its checkpoint and in Prometheus' snapshot.
+//! What a data directory holds besides samples, read from its files: exemplars in the log, in its checkpoint and in Prometheus' snapshot.
 //! A program may have forgotten some of what it answered a moment ago before it ended; who takes over owes what is there.
 
 use crate::contents::Contents;
@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use stdx::fs::{RealFs, SharedFs};
+use wal::WalError;
 use wal::checkpoint;
 use wal::record::{self, RecordType};
 use wal::replay::LogReader;
@@ -15,8 +16,6 @@ use wal::replay::LogReader;
 pub struct OnDisk {
     /// In the form of [`crate::contents::exemplars`].
     pub exemplars: Contents,
-    /// By series: type, unit and help.
-    pub metadata: BTreeMap<String, String>,
     series: HashMap<u64, String>,
     scratch: Vec<u8>,
 }
@@ -51,8 +50,14 @@ impl OnDisk {
 
     fn read(&mut self, fs: &SharedFs, dir: &Path, first: u64, snapshot: bool) {
         let mut reader = LogReader::open(Arc::clone(fs), dir, first, u64::MAX).expect("opens");
-        while let Some(r) = reader.next().expect("nothing is damaged") {
-            let mut bytes = r.bytes.to_vec();
+        loop {
+            let mut bytes = match reader.next() {
+                Ok(Some(r)) => r.bytes.to_vec(),
+                Ok(None) => return,
+                // What a kill left unfinished.
+                Err(WalError::Corrupt(_)) => continue,
+                Err(e) => panic!("{}: {e}", dir.display()),
+            };
             if snapshot {
                 // Its own numbers for what else looks as in the log.
                 bytes[0] = match bytes[0] {
@@ -66,7 +71,7 @@ impl OnDisk {
     }
 
     fn record(&mut self, bytes: &[u8], snapshot: bool) {
-        let OnDisk { exemplars, metadata, series, scratch } = self;
+        let OnDisk { exemplars, series, scratch } = self;
         match RecordType::of(bytes) {
             Some(RecordType::Series) => {
                 let mut n = 0;
@@ -83,12 +88,6 @@ impl OnDisk {
                 if let Some(labels) = series.get(&e.series) {
                     let text = format!("\"{}\" {}", e.v, text(e.labels));
                     exemplars.entry(labels.clone()).or_default().push((e.t_ms, text));
-                }
-            })
-            .expect("a whole record"),
-            Some(RecordType::Metadata) => record::decode_metadata(bytes, |m| {
-                if let Some(labels) = series.get(&m.series) {
-                    metadata.insert(labels.clone(), format!("{:?} {:?} {:?}", m.kind, m.unit, m.help));
                 }
             })
             .expect("a whole record"),

@@ -7,7 +7,6 @@ use crate::load::Load;
 use crate::on_disk::{OnDisk, both};
 use crate::{RECEIVER, config, now_ms};
 use narthex_tests::{CounterTarget, Kind, Server, post_form, request, wait_for};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -180,8 +179,6 @@ struct Walk<'a> {
     turn: usize,
     /// What the last one answered.
     last: (Contents, Contents),
-    /// What the log of the one before said about series.
-    metadata: BTreeMap<String, String>,
 }
 
 impl Walk<'_> {
@@ -193,12 +190,6 @@ impl Walk<'_> {
         server.expect_log(&["a lock file from a previous execution was replaced", "memory-snapshot-on-shutdown", "refers to series", "head chunks"]);
         std::fs::rename(from.data(), server.data()).expect("moves the directory");
         let there = OnDisk::of(&server.data());
-        let is_scraped = |labels: &str| labels.contains("scrapes_total");
-        assert!(there.metadata.keys().any(|l| is_scraped(l)), "{} left no metadata", from.name);
-        for (labels, told) in self.metadata.iter().filter(|(l, _)| is_scraped(l)) {
-            assert_eq!(there.metadata.get(labels), Some(told), "{} lost metadata of {labels}", from.name);
-        }
-        self.metadata = there.metadata;
         server.start();
         let now = contents_of(&server);
         // It scrapes already.
@@ -236,7 +227,7 @@ fn there_and_back_twice_under_load() {
     let target = CounterTarget::start(2);
     let Some(mut p1) = new(Kind::Prometheus, "turn 1 (Prometheus)", &target) else { return };
     p1.start();
-    let mut walk = Walk { load: Load::start(&p1.url(), 2), target: &target, turn: 1, last: Default::default(), metadata: BTreeMap::new() };
+    let mut walk = Walk { load: Load::start(&p1.url(), 2), target: &target, turn: 1, last: Default::default() };
     let start = now_ms() - 150 * MINUTE;
     // A checkpoint is made of several segments, and each start begins one.
     for part in 0..4 {
@@ -247,7 +238,6 @@ fn there_and_back_twice_under_load() {
         }
     }
     delete(&p1, "constant", start + 3 * MINUTE, start + 5 * MINUTE);
-    delete(&p1, "constant", start + 70 * MINUTE, start + 72 * MINUTE);
     wait_for("Prometheus to make blocks", Duration::from_secs(60), || (blocks(&p1.data()) >= 2).then_some(()));
     std::thread::sleep(Duration::from_secs(2));
     walk.note(&p1);
