@@ -14,6 +14,7 @@ mod connector;
 mod conntrack;
 mod error;
 mod file;
+mod gunzip;
 mod oauth2;
 mod options;
 mod proxy;
@@ -27,8 +28,9 @@ pub use client::HttpClient;
 pub use config::{Authorization, BasicAuth, Header, HttpConfig, OAuth2, ProxyConfig, TlsConfig, TlsVersion};
 pub use conntrack::Conntrack;
 pub use error::{Error, ErrorKind};
+pub use gunzip::Gunzip;
 pub use options::{Environment, Options};
-pub use request::{Gunzip, Request, Response};
+pub use request::{Request, Response};
 pub use roots::SystemRoots;
 
 pub use bytes::Bytes;

@@ -2,11 +2,11 @@
 
 use crate::auth::{basic, secret_header};
 use crate::error::{Error, ErrorKind};
+use crate::gunzip::Gunzip;
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use std::io::Write;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -190,60 +190,4 @@ fn body_error(e: hyper::Error) -> Error {
         return Error::new(ErrorKind::Transport, "unexpected EOF");
     }
     Error::with(ErrorKind::Transport, "read body", e)
-}
-
-/// Gzip to plain bytes, piece by piece, never more than a limit.
-pub struct Gunzip {
-    inner: flate2::write::MultiGzDecoder<Bounded>,
-}
-
-struct Bounded {
-    out: Vec<u8>,
-    /// Length of `out` that must not be passed.
-    end: usize,
-    limit: usize,
-    full: bool,
-}
-
-impl Write for Bounded {
-    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-        if self.out.len() + buf.len() > self.end {
-            self.full = true;
-            return Err(std::io::Error::other("limit"));
-        }
-        self.out.extend_from_slice(buf);
-        Ok(buf.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Gunzip {
-    /// Appends to `out`, at most `limit` bytes.
-    pub fn new(out: Vec<u8>, limit: usize) -> Self {
-        let end = out.len().saturating_add(limit);
-        Gunzip { inner: flate2::write::MultiGzDecoder::new(Bounded { out, end, limit, full: false }) }
-    }
-
-    pub fn push(&mut self, chunk: &[u8]) -> Result<(), Error> {
-        let done = self.inner.write_all(chunk);
-        self.check(done)
-    }
-
-    fn check(&self, done: std::io::Result<()>) -> Result<(), Error> {
-        done.map_err(|e| {
-            let b = self.inner.get_ref();
-            if b.full { Error::too_large(b.limit) } else { Error::with(ErrorKind::Decode, "gzip", e) }
-        })
-    }
-
-    /// Gives back what [`Gunzip::new`] took, with what was decoded, whether or not all went well.
-    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        let done = self.inner.try_finish();
-        let result = self.check(done);
-        *out = std::mem::take(&mut self.inner.get_mut().out);
-        result
-    }
 }

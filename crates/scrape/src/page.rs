@@ -115,7 +115,11 @@ impl PageWriter<'_> {
                         self.counts.total += 1;
                         continue;
                     }
-                    Line::Metadata(family) if fast && family != u32::MAX && raw.starts_with(b"# HELP") && parser.skip_if(raw) => {
+                    Line::Metadata(family)
+                        if fast
+                            && family != u32::MAX
+                            && (raw.starts_with(b"# HELP ") && parser.skip_if(raw) || raw.starts_with(b"# TYPE ") && parser.skip_type_if(raw)) =>
+                    {
                         self.cache.follow(id);
                         self.cache.mark(id);
                         self.families_seen.push(family);

@@ -107,6 +107,18 @@ pub trait Appender: Send {
     /// rolled back may stay behind, empty.
     fn series(&mut self, labels: LabelsRef<'_>) -> Result<SeriesRef, AppendError>;
 
+    /// Guesses that the series that came behind the one asked for last comes behind it again, as senders go through theirs in the same order: its
+    /// reference if these are exactly its labels, name and value sorted by name. Much cheaper than [`Appender::series`]. None means only that the guess
+    /// was wrong, or that nothing is guessed here.
+    fn series_behind(&mut self, _pairs: &[(&[u8], &[u8])]) -> Option<SeriesRef> {
+        None
+    }
+
+    /// Adds float samples of a series as long as each is newer than what is stored; returns how many were taken. The rest wants [`Appender::append`].
+    fn append_run(&mut self, _series: SeriesRef, _samples: &mut dyn Iterator<Item = (i64, f64)>) -> usize {
+        0
+    }
+
     /// Adds a float sample. `t_ms` is in milliseconds since the Unix epoch. An exact repeat of a stored sample is `Ok` and costs nothing.
     fn append(&mut self, series: SeriesRef, t_ms: i64, v: f64) -> Result<(), AppendError>;
 

@@ -139,6 +139,15 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// The same for a TYPE entry. False where a type must be read to understand what follows.
+    #[inline]
+    pub fn skip_type_if(&mut self, line: &[u8]) -> bool {
+        match (&mut self.base, &self.nhcb) {
+            (Base::Text(p), None) => p.skip_type_if(line),
+            _ => false,
+        }
+    }
+
     /// The line of the current HELP or comment entry with its line end; None where entries are not lines.
     pub fn line(&self) -> Option<&'a [u8]> {
         match (&self.base, &self.nhcb) {

@@ -255,6 +255,27 @@ fn a_page_is_recognised_by_its_raw_series() {
     }
 }
 
+/// A TYPE line that is stepped over still says what the series behind it are.
+#[test]
+fn a_type_that_was_skipped_is_read_when_it_matters() {
+    let page = "# TYPE a counter\na 1\n# TYPE b gauge\nb{x=\"1\"} 2\nb{x=\"2\"} 3\n# TYPE c wrong\nc 1\n";
+    let mut p = Parser::new(page.as_bytes(), Format::Text, ParserOptions { type_and_unit_labels: true, ..CLASSIC });
+    let mut labels = LabelBuf::new();
+    let mut text = |p: &mut Parser<'_>| {
+        p.labels(&mut labels)?;
+        Ok::<_, ParseError>(labels.as_ref().to_string())
+    };
+    assert!(!p.skip_type_if(b"# TYPE a gauge\n") && p.skip_type_if(b"# TYPE a counter\n"));
+    assert!(p.next_if(b"a") && p.skip_type_if(b"# TYPE b gauge\n") && p.next_if(b"b{x=\"1\"}"));
+    assert_eq!(text(&mut p).expect("sound"), r#"{__name__="b", __type__="gauge", x="1"}"#);
+    assert_eq!((p.value(), p.next(), p.value()), (2.0, Ok(Some(Entry::Series)), 3.0));
+    assert_eq!(text(&mut p).expect("sound"), r#"{__name__="b", __type__="gauge", x="2"}"#);
+    assert!(p.skip_type_if(b"# TYPE c wrong\n") && p.next_if(b"c"));
+    assert!(text(&mut p).expect_err("no such type").to_string().contains("invalid metric type"));
+    let mut p = Parser::new(page.as_bytes(), Format::OpenMetrics, CLASSIC);
+    assert!(!p.skip_type_if(b"# TYPE a counter\n"));
+}
+
 #[test]
 fn classic_histograms_become_native() {
     let body = "# TYPE h histogram\nh_bucket{a=\"1\",le=\"1\"} 2 7\nh_bucket{a=\"1\",le=\"+Inf\"} 5 7\nh_sum{a=\"1\"} 9 7\nh_count{a=\"1\"} 5 7\nh_bucket{a=\"2\",le=\"1\"} 0.5\nh_count{a=\"2\"} 1\n# TYPE g gauge\ng 1\n";

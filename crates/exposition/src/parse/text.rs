@@ -25,6 +25,8 @@ pub(super) struct TextParser<'a> {
     name: Range<usize>,
     text: Range<usize>,
     kind: MetricType,
+    /// A TYPE line that was stepped over, which says more than `kind`.
+    skipped: Option<usize>,
     spans: Spans,
     type_and_unit: bool,
 }
@@ -41,6 +43,7 @@ impl<'a> TextParser<'a> {
             name: 0..0,
             text: 0..0,
             kind: MetricType::Unknown,
+            skipped: None,
             spans: Spans::default(),
             type_and_unit: options.type_and_unit_labels,
         }
@@ -79,6 +82,27 @@ impl<'a> TextParser<'a> {
         let hit = !line.is_empty() && self.b[self.at..].starts_with(line);
         self.at += if hit { line.len() } else { 0 };
         hit
+    }
+
+    /// The same for the line of a TYPE entry; it is read when somebody wants to know.
+    #[inline]
+    pub fn skip_type_if(&mut self, line: &[u8]) -> bool {
+        let start = self.at;
+        let hit = self.skip_if(line);
+        if hit {
+            self.skipped = Some(start);
+        }
+        hit
+    }
+
+    /// Reads the TYPE line that was stepped over last, if there is one that matters.
+    fn catch_up(&mut self) -> Result<(), Fault> {
+        let Some(line) = self.skipped.take() else { return Ok(()) };
+        let here = (self.start, self.at, self.name.clone(), self.text.clone());
+        self.start = line;
+        let read = self.comment();
+        (self.start, self.at, self.name, self.text) = here;
+        read.map(|_| ())
     }
 
     pub fn line(&self) -> &'a [u8] {
@@ -172,6 +196,7 @@ impl<'a> TextParser<'a> {
             }
             return Ok(entry);
         }
+        self.skipped = None;
         self.kind = match text {
             b"counter" => MetricType::Counter,
             b"gauge" => MetricType::Gauge,
@@ -184,6 +209,7 @@ impl<'a> TextParser<'a> {
     }
 
     pub fn labels(&mut self, out: &mut LabelBuf) -> Result<(), ParseError> {
+        self.catch_up().map_err(|f| f.place(self.b, self.start))?;
         let family = FamilyContext { kind: self.kind, unit: "", add_type_and_unit: self.type_and_unit };
         self.whole().and_then(|()| lex::fill(self.b, &self.spans, family, out)).map_err(|f| f.place(self.b, self.start))
     }
@@ -211,6 +237,7 @@ impl<'a> TextParser<'a> {
         unescaped(&self.b[self.text.clone()], false)
     }
 
+    /// Of a TYPE entry that is the current one.
     pub fn meta_type(&self) -> MetricType {
         self.kind
     }

@@ -292,14 +292,53 @@ impl Appender for HeadAppender<'_> {
         self.check_refused()?;
         // Once more when the series left the head between finding and locking it.
         for _ in 0..2 {
-            let (slot, _) = self.head.find_or_create(labels, None)?;
+            let (slot, _) = self.head.find_or_create(labels)?;
             let id = self.head.slot(slot).lock().id;
             if id != 0 {
+                if self.last.0 != 0 {
+                    self.head.index.read().note_behind(self.last.1, slot);
+                }
                 self.last = (id, slot);
                 return Ok(SeriesRef(id));
             }
         }
         Err(AppendError::UnknownSeries)
+    }
+
+    fn series_behind(&mut self, pairs: &[(&[u8], &[u8])]) -> Option<SeriesRef> {
+        if self.last.0 == 0 || self.refused.is_some() {
+            return None;
+        }
+        let slot = self.head.index.read().find_behind(self.last.1, pairs)?;
+        // 0 when it has just left.
+        let id = Some(self.head.slot(slot).lock().id).filter(|id| *id != 0)?;
+        self.last = (id, slot);
+        Some(SeriesRef(id))
+    }
+
+    fn append_run(&mut self, series: SeriesRef, samples: &mut dyn Iterator<Item = (i64, f64)>) -> usize {
+        if self.refused.is_some() {
+            return 0;
+        }
+        let Ok(slot) = self.slot_of(series) else { return 0 };
+        let mut s = self.head.slot(slot).lock();
+        if s.id != series.0 {
+            return 0;
+        }
+        let start = self.batch.floats.len();
+        let oldest = self.min_valid_ms.max(s.newest_ms.saturating_add(1));
+        for (t_ms, v) in samples.take_while(|(t, _)| (oldest..=self.until_ms).contains(t)) {
+            self.batch.floats.push(Entry { slot, id: series.0, t_ms, v });
+        }
+        let n = self.batch.floats.len() - start;
+        if n > 0 {
+            Self::pin(&mut self.batch, &mut s, slot);
+            s.pins += n as u32 - 1;
+            drop(s);
+            self.last_t_ms = self.batch.floats.last().map(|e| e.t_ms);
+            self.gathered(Kind::Float, start + n);
+        }
+        n
     }
 
     #[inline]

@@ -4,7 +4,7 @@
 //! takes only what is in order. So a Prometheus that takes over the directory sees late samples too, and both logs are waited for.
 
 use super::Head;
-use super::appender::{Batch, HeadAppender};
+use super::appender::{Batch, Entry, HeadAppender};
 use super::isolation::Entered;
 use super::late::{Inserted, Late};
 use super::series::Series;
@@ -119,10 +119,8 @@ impl HeadAppender<'_> {
                     h = part.end;
                 }
                 Kind::Float | Kind::None => {
-                    for n in f..part.end {
-                        let e = &batch.floats[n];
-                        let (slot, id, t_ms, v) = (e.slot, e.id, e.t_ms, e.v);
-                        self.apply_float(slot, id, t_ms, v, &mut a, &mut batch);
+                    while f < part.end {
+                        f = self.apply_floats(f, part.end, &mut a, &mut batch);
                     }
                     f = part.end;
                 }
@@ -144,23 +142,38 @@ impl HeadAppender<'_> {
         self.apply_rest();
     }
 
+    /// Applies the samples from `from` on that are of one series, as far as they are in order, or else one; returns the number of the next.
     #[inline]
-    fn apply_float(&mut self, slot: u32, id: u64, t_ms: i64, v: f64, a: &mut Applied<'_>, batch: &mut Batch) {
+    fn apply_floats(&mut self, from: usize, end: usize, a: &mut Applied<'_>, batch: &mut Batch) -> usize {
         let head = self.head;
+        let Entry { slot, id, t_ms, v } = batch.floats[from];
         let mut s = head.slot(slot).lock();
-        if s.id == id && s.kind <= Kind::Float && t_ms > s.newest_ms && t_ms >= self.min_valid_ms.max(head.floor_ms()) {
-            s.pins -= 1;
-            a.entered.before_in_order(slot, &mut s);
+        let mut next = from;
+        if s.id == id && s.kind <= Kind::Float {
+            let floor = self.min_valid_ms.max(head.floor_ms());
             let was_stale = s.stale;
-            a.chunks += u64::from(s.append_float(t_ms, v, head.chunk_context()));
-            a.stale += i64::from(s.stale) - i64::from(was_stale);
-            a.min_ms = a.min_ms.min(t_ms);
-            a.max_ms = a.max_ms.max(t_ms);
-            self.stats.samples += 1;
-            return;
+            for e in batch.floats[from..end].iter().take_while(|e| e.slot == slot && e.id == id) {
+                if e.t_ms <= s.newest_ms || e.t_ms < floor {
+                    break;
+                }
+                if next == from {
+                    a.entered.before_in_order(slot, &mut s);
+                }
+                a.chunks += u64::from(s.append_float(e.t_ms, e.v, head.chunk_context()));
+                next += 1;
+            }
+            if next > from {
+                s.pins -= (next - from) as u32;
+                a.stale += i64::from(s.stale) - i64::from(was_stale);
+                a.min_ms = a.min_ms.min(t_ms);
+                a.max_ms = a.max_ms.max(s.newest_ms);
+                self.stats.samples += (next - from) as u64;
+                return next;
+            }
         }
         drop(s);
         self.apply_value(slot, id, t_ms, Value::Float(v), a, batch);
+        from + 1
     }
 
     #[cold]

@@ -3,15 +3,18 @@
 //! A slot is a small number that a series has while it is in the head; it is used again afterwards. A reference is for ever: it is what WAL
 //! records carry. All of this sits behind one lock of the head; it is read for every series of a batch and written for new series only.
 
-use super::pairs::{Pairs, spread};
+use super::pairs::{self, Pairs, spread};
 use hashbrown::HashTable;
 use model::{Labels, LabelsRef};
 use roaring::RoaringBitmap;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A series may have at most so many labels: their number is kept in a byte.
 pub const MAX_LABELS: usize = 255;
+/// So many pairs of the series before are compared with one of a new series.
+const LOOK_AHEAD: usize = 3;
 
 pub struct HeadIndex {
     hasher: foldhash::fast::RandomState,
@@ -25,6 +28,21 @@ pub struct HeadIndex {
     all: RoaringBitmap,
     free: Vec<u32>,
     next: u32,
+    /// Pairs of the series that was added last: neighbours have most of them in common.
+    last: Vec<Run>,
+    last_slot: u32,
+    /// The runs of `last` are not in the postings yet.
+    unsettled: bool,
+    /// Memory for the next `last`.
+    new_runs: Vec<Run>,
+    /// By slot: the slot of the series that was asked for behind it. A guess that may be wrong in any way.
+    behind: Vec<AtomicU32>,
+}
+
+/// A pair, and the first of the neighbouring slots up to the last one that carry it and are not in its postings yet.
+struct Run {
+    pair: u32,
+    from: u32,
 }
 
 impl Default for HeadIndex {
@@ -45,6 +63,11 @@ impl HeadIndex {
             all: RoaringBitmap::new(),
             free: Vec::new(),
             next: 0,
+            last: Vec::new(),
+            last_slot: 0,
+            unsettled: false,
+            new_runs: Vec::new(),
+            behind: Vec::new(),
         }
     }
 
@@ -64,6 +87,16 @@ impl HeadIndex {
     /// Slots of all series.
     pub fn all(&self) -> &RoaringBitmap {
         &self.all
+    }
+
+    /// Writes postings that are due.
+    pub fn settle(&mut self) {
+        if !std::mem::take(&mut self.unsettled) {
+            return;
+        }
+        for run in self.last.iter().filter(|r| r.from != NOWHERE) {
+            self.pairs.postings_mut(run.pair).insert_run(run.from, self.last_slot);
+        }
     }
 
     /// The slot of the series with these labels.
@@ -86,24 +119,75 @@ impl HeadIndex {
 
     /// Takes in a series that [`HeadIndex::find`] did not find; its labels are valid ([`check_labels`]).
     pub fn add(&mut self, hash: u64, labels: LabelsRef<'_>, id: u64) -> u32 {
+        let slot = self.add_unsettled(hash, labels, id);
+        self.settle();
+        slot
+    }
+
+    /// The same, but its postings may be written later: by [`HeadIndex::settle`], before anybody else may look. For many series one after the
+    /// other, whose common pairs then cost a run for all of them instead of a search for each.
+    pub fn add_unsettled(&mut self, hash: u64, labels: LabelsRef<'_>, id: u64) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.next += 1;
             self.next - 1
         });
+        let goes_on = self.unsettled && slot == self.last_slot + 1;
         let mut list = smallvec::SmallVec::<[u32; 32]>::new();
+        let mut runs = std::mem::take(&mut self.new_runs);
+        let mut at = 0;
         for pair in encoded_pairs(labels.encoded()) {
-            let p = self.pairs.find_or_add(pair);
-            self.pairs.postings_mut(p).insert(slot);
-            list.push(p);
+            let known = self.last.iter().skip(at).take(LOOK_AHEAD).position(|r| self.pairs.bytes(r.pair) == pair);
+            let run = match known {
+                Some(n) => {
+                    at += n + 1;
+                    let before = &mut self.last[at - 1];
+                    // What goes on is not settled with the rest of the series before.
+                    let from = if goes_on { std::mem::replace(&mut before.from, NOWHERE) } else { slot };
+                    Run { pair: before.pair, from }
+                }
+                None => {
+                    let same_name = self.last.get(at).is_some_and(|r| pairs::same_name(self.pairs.bytes(r.pair), pair));
+                    at += usize::from(same_name);
+                    Run { pair: self.pairs.find_or_add(pair), from: slot }
+                }
+            };
+            list.push(run.pair);
+            runs.push(run);
         }
+        self.settle();
+        std::mem::swap(&mut self.last, &mut runs);
+        runs.clear();
+        self.new_runs = runs;
+        (self.last_slot, self.unsettled) = (slot, true);
         self.lists.set(slot, &list);
+        if self.behind.len() <= slot as usize {
+            self.behind.resize_with(slot as usize + 1, || AtomicU32::new(NOWHERE));
+        }
         let tag = (hash >> 32) as u32;
         self.table.insert_unique(spread(tag), (tag, slot), |(t, _)| spread(*t));
         self.refs.set(id, slot);
-        if self.all.try_push(slot).is_err() {
-            self.all.insert(slot);
-        }
+        self.all.insert(slot);
         slot
+    }
+
+    /// Notes that a series was asked for behind another one.
+    #[inline]
+    pub fn note_behind(&self, before: u32, slot: u32) {
+        if let Some(b) = self.behind.get(before as usize)
+            && b.load(Ordering::Relaxed) != slot
+        {
+            b.store(slot, Ordering::Relaxed);
+        }
+    }
+
+    /// The slot of the series that was asked for behind that of `before`, if these are its labels.
+    #[inline]
+    pub fn find_behind(&self, before: u32, pairs: &[(&[u8], &[u8])]) -> Option<u32> {
+        let slot = self.behind.get(before as usize)?.load(Ordering::Relaxed);
+        let ids = self.lists.get(slot);
+        let same =
+            ids.len() == pairs.len() && !ids.is_empty() && ids.iter().zip(pairs).all(|(id, (n, v))| pairs::is_pair(self.pairs.bytes(*id), n, v));
+        same.then_some(slot)
     }
 
     pub fn slot_of(&self, id: u64) -> Option<u32> {
@@ -166,7 +250,12 @@ impl HeadIndex {
     }
 
     pub fn heap_bytes(&self) -> usize {
-        self.pairs.heap_bytes() + self.lists.heap_bytes() + self.refs.heap_bytes() + self.table.capacity() * 9 + self.all.serialized_size()
+        self.pairs.heap_bytes()
+            + self.lists.heap_bytes()
+            + self.refs.heap_bytes()
+            + self.table.capacity() * 9
+            + self.all.serialized_size()
+            + 4 * self.behind.capacity()
     }
 
     pub fn hash(&self, labels: LabelsRef<'_>) -> u64 {
@@ -179,23 +268,25 @@ pub fn check_labels(labels: LabelsRef<'_>) -> Result<(), String> {
     if labels.is_empty() {
         return Err("empty labelset".to_string());
     }
-    let mut before = "";
+    let mut before: &[u8] = b"";
     let mut n = 0;
-    for (name, value) in labels.iter() {
-        if name.is_empty() {
-            return Err("a label name is empty".to_string());
+    let mut strings = labels.strings();
+    while let (Some(name), Some(value)) = (strings.next(), strings.next()) {
+        if name > before && !value.is_empty() {
+            before = name;
+            n += 1;
+            continue;
         }
-        if value.is_empty() {
-            return Err(format!("label \"{name}\" has an empty value"));
-        }
-        if name == before {
-            return Err(format!("label name \"{name}\" is not unique"));
-        }
-        if name < before {
-            return Err(format!("label name \"{name}\" is not sorted"));
-        }
-        before = name;
-        n += 1;
+        let text = String::from_utf8_lossy(name);
+        return Err(if name.is_empty() {
+            "a label name is empty".to_string()
+        } else if value.is_empty() {
+            format!("label \"{text}\" has an empty value")
+        } else if name == before {
+            format!("label name \"{text}\" is not unique")
+        } else {
+            format!("label name \"{text}\" is not sorted")
+        });
     }
     if n > MAX_LABELS { Err(format!("{n} labels are more than {MAX_LABELS}")) } else { Ok(()) }
 }
@@ -360,6 +451,63 @@ mod tests {
         let l = labels(5001);
         assert_eq!(x.add(x.hash(l.as_ref()), l.as_ref(), 6000), 1);
         assert_eq!(x.labels(1), l);
+    }
+
+    #[test]
+    fn postings_are_whole_when_settled() {
+        let (mut one, mut all) = (HeadIndex::new(), HeadIndex::new());
+        // Two series have left, so slots do not rise throughout.
+        for x in [&mut one, &mut all] {
+            for i in 5000..5003u32 {
+                x.add(x.hash(labels(i).as_ref()), labels(i).as_ref(), u64::from(i));
+            }
+            x.unlink(&[(5000, 0), (5001, 1)]);
+            x.release(&[0, 1]);
+        }
+        for i in 0..300u32 {
+            let i = if i < 100 { i } else { i / 10 * 10 + (i + 7) % 10 };
+            let (l, id) = (labels(i), u64::from(i) + 1);
+            one.add(one.hash(l.as_ref()), l.as_ref(), id);
+            all.add_unsettled(all.hash(l.as_ref()), l.as_ref(), id);
+            if i % 64 == 0 {
+                all.settle();
+            }
+        }
+        all.settle();
+        for (name, value) in [("__name__", "up"), ("job", "0"), ("job", "1"), ("job", "2"), ("instance", "host-17"), ("instance", "host-5002")] {
+            let members = |x: &HeadIndex| {
+                let mut pair = Vec::new();
+                model::labels::push_pair(&mut pair, name, value);
+                x.pairs.postings(x.pairs.find(&pair).expect("known")).to_bitmap().iter().collect::<Vec<_>>()
+            };
+            assert!(!members(&one).is_empty());
+            assert_eq!(members(&one), members(&all), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn the_series_behind_another_is_found_by_exactly_its_labels() {
+        let mut x = HeadIndex::new();
+        let long = "v".repeat(300);
+        let texts =
+            [vec![("__name__", "up"), ("job", "a")], vec![("__name__", "up"), ("job", "b"), ("long", long.as_str())], vec![("__name__", "u")]];
+        let all: Vec<Labels> = texts.iter().map(|t| Labels::from_pairs(t.iter().copied())).collect();
+        for (i, l) in all.iter().enumerate() {
+            x.add(x.hash(l.as_ref()), l.as_ref(), i as u64 + 1);
+        }
+        let ask = |x: &HeadIndex, before: u32, i: usize| {
+            let pairs: Vec<(&[u8], &[u8])> = texts[i].iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
+            x.find_behind(before, &pairs)
+        };
+        assert_eq!(ask(&x, 0, 1), None, "nothing was noted");
+        x.note_behind(0, 1);
+        x.note_behind(1, 2);
+        assert_eq!((ask(&x, 0, 1), ask(&x, 0, 0), ask(&x, 0, 2), ask(&x, 1, 2), ask(&x, 7, 2)), (Some(1), None, None, Some(2), None));
+        let like = |n: &[u8], v: &[u8]| x.find_behind(1, &[(n, v)]);
+        assert_eq!((like(b"__name__", b"u"), like(b"__name__", b"up"), like(b"__name_", b"_u"), like(b"__name__", b"")), (Some(2), None, None, None));
+        x.unlink(&[(2, 1)]);
+        x.release(&[1]);
+        assert_eq!(ask(&x, 0, 1), None, "it has left");
     }
 
     #[test]

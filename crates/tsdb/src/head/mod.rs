@@ -43,7 +43,7 @@ use index::HeadIndex;
 use isolation::Isolation;
 use model::{Labels, Metadata};
 use parking_lot::{Mutex, RwLock};
-use series::{ChunkContext, Series};
+use series::{ChunkContext, Place, Series};
 use slab::Slab;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ pub struct Head {
     pub(crate) metrics: Metrics,
     pub(crate) index: RwLock<HeadIndex>,
     hasher: foldhash::fast::RandomState,
-    slots: Slab<Mutex<Series>>,
+    slots: Slab<Place>,
     pub(crate) full: HeadChunks,
     logs: std::sync::OnceLock<Logs>,
     last_id: AtomicU64,
@@ -190,7 +190,7 @@ impl Head {
 
     #[inline]
     pub(crate) fn slot(&self, slot: u32) -> &Mutex<Series> {
-        self.slots.get(slot).expect("slots in the index exist")
+        &self.slots.get(slot).expect("slots in the index exist").0
     }
 
     fn chunk_context(&self) -> ChunkContext<'_> {
@@ -240,7 +240,7 @@ impl Head {
     }
 
     /// Finds the series, or adds it. Says whether it was added.
-    pub(crate) fn find_or_create(&self, labels: model::LabelsRef<'_>, id: Option<u64>) -> Result<(u32, bool), storage::AppendError> {
+    pub(crate) fn find_or_create(&self, labels: model::LabelsRef<'_>) -> Result<(u32, bool), storage::AppendError> {
         use std::hash::BuildHasher;
         let hash = self.hasher.hash_one(labels.encoded());
         if let Some(slot) = self.index.read().find(hash, labels) {
@@ -251,25 +251,28 @@ impl Head {
         if let Some(slot) = index.find(hash, labels) {
             return Ok((slot, false));
         }
-        if id.is_none() {
-            self.check_limits(&index, labels)?;
+        self.check_limits(&index, labels)?;
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        if id > self.declared.load(Ordering::Relaxed) {
+            self.declare_references(id)?;
         }
-        let given = match id {
-            Some(id) => id,
-            None => {
-                let given = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-                if given > self.declared.load(Ordering::Relaxed) {
-                    self.declare_references(given)?;
-                }
-                given
-            }
-        };
-        let slot = index.add(hash, labels, given);
-        let place = self.slots.ensure(slot);
-        *place.lock() = Series::new(given, id.is_some());
+        let slot = index.add(hash, labels, id);
+        *self.slots.ensure(slot).0.lock() = Series::new(id, false);
         drop(index);
         self.metrics.head_series_created.inc();
         self.metrics.head_series.add(1.0);
+        Ok((slot, true))
+    }
+
+    /// The same for a series that the log names. The caller counts those that were added, and settles the index.
+    pub(crate) fn find_or_adopt(&self, index: &mut HeadIndex, labels: model::LabelsRef<'_>, id: u64) -> Result<(u32, bool), storage::AppendError> {
+        let hash = index.hash(labels);
+        if let Some(slot) = index.find(hash, labels) {
+            return Ok((slot, false));
+        }
+        index::check_labels(labels).map_err(storage::AppendError::InvalidLabels)?;
+        let slot = index.add_unsettled(hash, labels, id);
+        *self.slots.ensure(slot).0.lock() = Series::new(id, true);
         Ok((slot, true))
     }
 

@@ -44,6 +44,28 @@ pub fn split(bytes: &[u8]) -> (&str, &str) {
     model::LabelsRef::from_encoded(bytes).iter().next().unwrap_or(("", ""))
 }
 
+/// Is this the encoded pair of a name and a value?
+#[inline]
+pub fn is_pair(bytes: &[u8], name: &[u8], value: &[u8]) -> bool {
+    if name.len() < 255 && value.len() < 255 {
+        let (n, v) = (name.len(), value.len());
+        return bytes.len() == n + v + 2
+            && usize::from(bytes[0]) == n
+            && usize::from(bytes[n + 1]) == v
+            && bytes[n + 2..] == *value
+            && bytes[1..n + 1] == *name;
+    }
+    let (n, v) = split(bytes);
+    n.as_bytes() == name && v.as_bytes() == value
+}
+
+/// Do two encoded pairs have the same name?
+pub fn same_name(a: &[u8], b: &[u8]) -> bool {
+    let end = |p: &[u8]| p.first().map_or(0, |n| usize::from(*n) + 1);
+    // A name of 255 bytes and more is not told from others: nobody asks but to save time.
+    matches!((a.get(..end(a)), b.get(..end(b))), (Some(a), Some(b)) if a == b)
+}
+
 impl Default for Pairs {
     fn default() -> Self {
         Self::new()

@@ -52,12 +52,23 @@ impl Postings {
                     v.insert(at, slot);
                 }
             }
+            // Not `try_push`: it looks for the highest member, word by word in a dense container.
             Postings::Many(b) => {
-                // Slots are given out in rising order most of the time: adding at the end needs no search.
-                if b.try_push(slot).is_err() {
-                    b.insert(slot);
-                }
+                b.insert(slot);
             }
+        }
+    }
+
+    /// Adds all slots of a range, both ends included.
+    pub fn insert_run(&mut self, from: u32, to: u32) {
+        if (to - from) as usize >= FEW && !matches!(self, Postings::Many(_)) {
+            *self = Postings::Many(Box::new(self.to_bitmap()));
+        }
+        match self {
+            Postings::Many(b) if from < to => {
+                b.insert_range(from..=to);
+            }
+            _ => (from..=to).for_each(|slot| self.insert(slot)),
         }
     }
 
@@ -133,7 +144,7 @@ mod tests {
         fn behaves_as_a_set(steps in proptest::collection::vec((any::<bool>(), 0u32..60), 0..200)) {
             let (mut p, mut want) = (Postings::empty(), BTreeSet::new());
             for (add, slot) in steps {
-                if add { p.insert(slot); want.insert(slot); } else { p.remove(slot); want.remove(&slot); }
+                if add && slot % 7 == 0 { p.insert_run(slot, slot + 2 * (slot % 20)); want.extend(slot..=slot + 2 * (slot % 20)); } else if add { p.insert(slot); want.insert(slot); } else { p.remove(slot); want.remove(&slot); }
                 prop_assert_eq!(p.len(), want.len() as u64);
             }
             prop_assert_eq!(p.to_bitmap().iter().collect::<Vec<_>>(), want.iter().copied().collect::<Vec<_>>());

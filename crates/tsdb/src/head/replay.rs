@@ -9,10 +9,12 @@
 use super::Head;
 use super::chunks_head::Found;
 use super::commit::insert_late;
+use super::index::HeadIndex;
 use super::late::Inserted;
 use super::series::FullChunk;
 use super::value::{Kind, Value};
 use model::{Exemplar, LabelsRef, Metadata};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,15 +22,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use stdx::fs::SharedFs;
 use storage::{Held, HeldValue, SeriesRef};
-use wal::record::{self, RecordType, RefSample};
+use wal::record::{self, RecordType};
 use wal::replay::LogReader;
-use wal::{Corruption, WalError, checkpoint, repair};
+use wal::{Corruption, LogPosition, WalError, checkpoint, repair};
 
 /// Samples handed to a worker at once.
 const BATCH: usize = 4096;
 /// Batches that may wait for a worker.
 const WAITING: usize = 32;
 const MAX_WORKERS: usize = 8;
+/// Bytes of records that are read ahead at once, and how many times that may wait.
+const PIECE_BYTES: usize = 256 << 10;
+const READ_AHEAD: usize = 4;
 /// Records between two questions whether to stop.
 const ASK_EVERY: u64 = 64;
 
@@ -56,8 +61,10 @@ pub struct ReplayStats {
 /// Full chunks by the reference of their series.
 pub type FoundChunks = HashMap<u64, Vec<Found>, foldhash::fast::RandomState>;
 
+type Floats = Vec<(u64, i64, f64)>;
+
 enum Work {
-    Floats(Vec<(u64, i64, f64)>),
+    Floats(Floats),
     Values(Vec<(u64, i64, Value)>),
     /// Says when everything before it is done.
     Barrier(SyncSender<()>),
@@ -96,17 +103,8 @@ impl Head {
         progress.current_segment.store(first.min(through.0), Ordering::Relaxed);
         // A crash may have left chunks and late samples of series whose names are lost: their references must not get another meaning.
         let max_id = found.keys().copied().max().unwrap_or(0);
-        let mut main = Main {
-            head: self,
-            found,
-            aliases: HashMap::default(),
-            stats: &mut stats,
-            scratch: Vec::new(),
-            samples: Vec::new(),
-            max_id,
-            met: Default::default(),
-            stop,
-        };
+        let mut main =
+            Main { head: self, found, aliases: HashMap::default(), stats: &mut stats, scratch: Vec::new(), max_id, met: Default::default(), stop };
         if let Some(c) = &checkpoint {
             main.read(LogReader::open(Arc::clone(fs), &c.path, 0, u64::MAX)?, false, None, &mut damage)?;
         }
@@ -141,7 +139,6 @@ struct Main<'a> {
     aliases: HashMap<u64, u64, foldhash::fast::RandomState>,
     stats: &'a mut ReplayStats,
     scratch: Vec<u8>,
-    samples: Vec<RefSample>,
     max_id: u64,
     /// Slots of series that the log has named.
     met: roaring::RoaringBitmap,
@@ -150,8 +147,10 @@ struct Main<'a> {
 
 struct Workers {
     senders: Vec<SyncSender<Work>>,
-    floats: Vec<Vec<(u64, i64, f64)>>,
+    floats: Vec<Floats>,
     values: Vec<Vec<(u64, i64, Value)>>,
+    /// Lists that the workers are done with.
+    used: Arc<Mutex<Vec<Floats>>>,
 }
 
 impl Workers {
@@ -180,7 +179,8 @@ impl Workers {
     }
 
     fn flush_floats(&mut self, n: usize) {
-        let list = std::mem::replace(&mut self.floats[n], Vec::with_capacity(BATCH));
+        let empty = self.used.lock().pop().unwrap_or_else(|| Vec::with_capacity(BATCH));
+        let list = std::mem::replace(&mut self.floats[n], empty);
         self.senders[n].send(Work::Floats(list)).expect("workers run until their channel is closed");
     }
 
@@ -213,16 +213,57 @@ impl Workers {
     }
 }
 
+/// Records that were read one after the other.
+#[derive(Default)]
+struct Piece {
+    bytes: Vec<u8>,
+    /// Where in `bytes` each ends, and where in the log it begins.
+    records: Vec<(usize, LogPosition)>,
+    /// What stands behind them.
+    then: Option<WalError>,
+}
+
+/// Reads on a thread of its own until the end, an error, or nobody takes what it reads. Goes on behind damage.
+fn read_ahead(mut reader: LogReader, to: &SyncSender<Piece>) {
+    loop {
+        let mut piece = Piece { bytes: Vec::with_capacity(PIECE_BYTES), ..Piece::default() };
+        let mut ended = false;
+        while piece.then.is_none() && !ended && piece.bytes.len() < PIECE_BYTES {
+            match reader.next() {
+                Ok(Some(r)) => {
+                    piece.bytes.extend_from_slice(r.bytes);
+                    piece.records.push((piece.bytes.len(), r.start));
+                }
+                Ok(None) => ended = true,
+                Err(e) => piece.then = Some(e),
+            }
+        }
+        ended |= piece.then.as_ref().is_some_and(|e| !matches!(e, WalError::Corrupt(_)));
+        if to.send(piece).is_err() || ended {
+            return;
+        }
+    }
+}
+
 impl Main<'_> {
-    fn read(&mut self, mut reader: LogReader, late: bool, progress: Option<&ReplayProgress>, damage: &mut Vec<Corruption>) -> Result<(), WalError> {
+    fn read(&mut self, reader: LogReader, late: bool, progress: Option<&ReplayProgress>, damage: &mut Vec<Corruption>) -> Result<(), WalError> {
         let n = std::thread::available_parallelism().map_or(1, |n| n.get()).clamp(1, MAX_WORKERS);
         let head = self.head;
         let mut all = Vec::new();
         let result = std::thread::scope(|scope| {
             let (senders, receivers): (Vec<_>, Vec<_>) = (0..n).map(|_| sync_channel(WAITING)).unzip();
-            let handles: Vec<_> = receivers.into_iter().map(|r| scope.spawn(move || work(head, r, late))).collect();
-            let mut workers = Workers { senders, floats: vec![Vec::new(); n], values: (0..n).map(|_| Vec::new()).collect() };
-            let result = self.read_all(&mut reader, &mut workers, progress, damage);
+            let used = Arc::new(Mutex::new(Vec::new()));
+            let handles: Vec<_> = receivers
+                .into_iter()
+                .map(|r| {
+                    let used = Arc::clone(&used);
+                    scope.spawn(move || work(head, r, late, &used))
+                })
+                .collect();
+            let mut workers = Workers { senders, floats: vec![Vec::new(); n], values: (0..n).map(|_| Vec::new()).collect(), used };
+            let (read, records) = sync_channel(READ_AHEAD);
+            scope.spawn(move || read_ahead(reader, &read));
+            let result = self.take_all(records, &mut workers, progress, damage);
             workers.flush();
             drop(workers);
             all = handles.into_iter().map(|h| h.join().expect("a worker does not panic")).collect();
@@ -246,34 +287,37 @@ impl Main<'_> {
         result
     }
 
-    fn read_all(
+    fn take_all(
         &mut self,
-        reader: &mut LogReader,
+        pieces: Receiver<Piece>,
         workers: &mut Workers,
         progress: Option<&ReplayProgress>,
         damage: &mut Vec<Corruption>,
     ) -> Result<(), WalError> {
-        loop {
-            match reader.next() {
-                Ok(None) => return Ok(()),
-                Ok(Some(r)) => {
-                    if let Some(p) = progress {
-                        p.current_segment.store(r.start.segment, Ordering::Relaxed);
-                    }
-                    self.stats.records += 1;
-                    if self.stats.records.is_multiple_of(ASK_EVERY) && (self.stop)() {
-                        return Err(WalError::Closed);
-                    }
-                    let at = r.start;
-                    if let Err(e) = self.record(r.bytes, workers) {
-                        self.head.metrics.wal_corruptions.inc();
-                        tracing::error!(position = %at, error = %e, "a record of the log makes no sense; the rest of it is lost");
-                    }
+        for piece in pieces {
+            let mut start = 0;
+            for (end, at) in piece.records {
+                let bytes = &piece.bytes[start..end];
+                start = end;
+                if let Some(p) = progress {
+                    p.current_segment.store(at.segment, Ordering::Relaxed);
                 }
-                Err(WalError::Corrupt(c)) => damage.push(c),
-                Err(e) => return Err(e),
+                self.stats.records += 1;
+                if self.stats.records.is_multiple_of(ASK_EVERY) && (self.stop)() {
+                    return Err(WalError::Closed);
+                }
+                if let Err(e) = self.record(bytes, workers) {
+                    self.head.metrics.wal_corruptions.inc();
+                    tracing::error!(position = %at, error = %e, "a record of the log makes no sense; the rest of it is lost");
+                }
+            }
+            match piece.then {
+                None => {}
+                Some(WalError::Corrupt(c)) => damage.push(c),
+                Some(e) => return Err(e),
             }
         }
+        Ok(())
     }
 
     fn canonical(&self, id: u64) -> u64 {
@@ -285,19 +329,25 @@ impl Main<'_> {
         match kind {
             RecordType::Series => {
                 let mut scratch = std::mem::take(&mut self.scratch);
-                let result = record::decode_series(bytes, &mut scratch, |id, labels| self.series(id, labels));
+                let head = self.head;
+                // One lock for all of the record: those who append meanwhile wait for a moment instead of each series.
+                let mut index = head.index.write();
+                let mut created = 0;
+                let result = record::decode_series(bytes, &mut scratch, |id, labels| created += u64::from(self.series(&mut index, id, labels)));
+                index.settle();
+                drop(index);
+                head.metrics.head_series_created.add(created);
+                head.metrics.head_series.add(created as f64);
                 self.scratch = scratch;
                 result
             }
             RecordType::Samples | RecordType::SamplesV2 => {
-                let mut samples = std::mem::take(&mut self.samples);
-                samples.clear();
-                let result = record::decode_samples(bytes, &mut samples);
-                for s in &samples {
-                    self.max_id = self.max_id.max(s.series);
-                    workers.float(self.canonical(s.series), s.t_ms, s.v);
-                }
-                self.samples = samples;
+                let (this, mut max_id) = (&*self, self.max_id);
+                let result = record::each_sample(bytes, |s| {
+                    max_id = max_id.max(s.series);
+                    workers.float(this.canonical(s.series), s.t_ms, s.v);
+                });
+                self.max_id = max_id;
                 result
             }
             RecordType::Histograms | RecordType::CustomHistograms | RecordType::HistogramsV2 => record::decode_histograms(bytes, |s| {
@@ -357,23 +407,33 @@ impl Main<'_> {
         }
     }
 
-    fn series(&mut self, id: u64, labels: LabelsRef<'_>) {
+    /// True when the series is new.
+    fn series(&mut self, index: &mut HeadIndex, id: u64, labels: LabelsRef<'_>) -> bool {
         self.max_id = self.max_id.max(id);
-        let (slot, created) = match self.head.find_or_create(labels, Some(id)) {
+        let (slot, created) = match self.head.find_or_adopt(index, labels, id) {
             Ok(found) => found,
             Err(e) => {
                 tracing::warn!(error = %e, series = id, "the log names a series with labels that are not allowed; it is left out");
-                return;
+                return false;
             }
         };
         if !created {
             let known = self.head.slot(slot).lock().id;
             if known != id {
                 self.aliases.insert(id, known);
-                self.head.index.write().alias(id, slot);
+                index.alias(id, slot);
             }
         }
+        self.take_found(id, slot);
+        created
+    }
+
+    /// Gives a series its full chunks.
+    fn take_found(&mut self, id: u64, slot: u32) {
         let first = self.met.insert(slot);
+        if self.found.is_empty() {
+            return;
+        }
         let Some(chunks) = self.found.remove(&id) else { return };
         if !first {
             // Samples under its other reference may still be on their way to a worker, and others may lie between these chunks and those.
@@ -397,20 +457,21 @@ fn wider(range: &mut Option<(i64, i64)>, t: i64) {
     *range = Some(range.map_or((t, t), |(a, b)| (a.min(t), b.max(t))));
 }
 
-fn work(head: &Head, work: Receiver<Work>, late: bool) -> Done {
+fn work(head: &Head, work: Receiver<Work>, late: bool, used: &Mutex<Vec<Floats>>) -> Done {
     let mut done = Done::default();
     let mut slots = Vec::new();
     for batch in work {
         match batch {
-            Work::Floats(list) => {
+            Work::Floats(mut list) => {
                 find_slots(head, list.iter().map(|s| s.0), &mut slots);
-                for ((_, t_ms, v), slot) in list.into_iter().zip(&slots) {
+                for ((_, t_ms, v), slot) in list.drain(..).zip(&slots) {
                     if late || model::sample::is_stale_nan(v) {
                         one(head, *slot, t_ms, Value::Float(v), late, &mut done);
                     } else {
                         one_float(head, *slot, t_ms, v, &mut done);
                     }
                 }
+                used.lock().push(list);
             }
             Work::Values(list) => {
                 find_slots(head, list.iter().map(|s| s.0), &mut slots);

@@ -12,6 +12,7 @@ use crate::chunkenc::histogram::{Appended, HistogramAppender};
 use crate::chunkenc::xor::XorAppender;
 use crate::chunkenc::xor2::Xor2Appender;
 use crate::chunkenc::{self, ChunkEncoding, MAX_XOR_CHUNK_BYTES, MIN_HISTOGRAM_SAMPLES, TARGET_HISTOGRAM_CHUNK_BYTES};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use storage::{EncodedChunk, SeriesData};
 
@@ -81,6 +82,8 @@ impl Open {
     }
 }
 
+/// In this order so that, behind the byte of its lock, all that is looked at when a sample is checked lies in one line of the processor's cache.
+#[repr(C)]
 pub struct Series {
     /// Its reference; 0 when the slot is free.
     pub id: u64,
@@ -88,8 +91,7 @@ pub struct Series {
     pub newest_ms: i64,
     /// Time of the first sample in the open chunk.
     open_ms: i64,
-    open: Open,
-    full: Vec<FullChunk>,
+    full: FullChunks,
     pub late: Option<Box<Late>>,
     /// The open chunk ends so many milliseconds after its start, at most.
     next_after_ms: u32,
@@ -104,6 +106,50 @@ pub struct Series {
     pub stale: bool,
     /// A histogram chunk's end was already predicted.
     predicted: bool,
+    open: Open,
+}
+
+/// A series as the head keeps it: two lines of the processor's cache.
+#[derive(Default)]
+#[repr(align(64))]
+pub struct Place(pub Mutex<Series>);
+
+const _: () = assert!(size_of::<Place>() == 128, "a million of these are held");
+
+/// Full chunks in order of time. Behind a pointer, as most series of a large head have none most of the time.
+#[derive(Default)]
+struct FullChunks(Option<Box<FullList>>);
+
+#[derive(Default)]
+struct FullList(Vec<FullChunk>);
+
+impl FullChunks {
+    fn list(&self) -> &[FullChunk] {
+        self.0.as_ref().map_or(&[], |l| l.0.as_slice())
+    }
+
+    fn push(&mut self, c: FullChunk) {
+        let list = &mut self.0.get_or_insert_default().0;
+        if list.len() == list.capacity() {
+            list.reserve_exact(2);
+        }
+        list.push(c);
+    }
+
+    /// Takes the first `n` out.
+    fn forget(&mut self, n: usize) {
+        match &mut self.0 {
+            Some(l) if n < l.0.len() => {
+                l.0.drain(..n);
+                l.0.shrink_to_fit();
+            }
+            _ => self.0 = None,
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |l| size_of::<FullList>() + l.0.capacity() * size_of::<FullChunk>())
+    }
 }
 
 impl Default for Series {
@@ -112,8 +158,7 @@ impl Default for Series {
             id: 0,
             newest_ms: i64::MIN,
             open_ms: 0,
-            open: Open::None,
-            full: Vec::new(),
+            full: FullChunks::default(),
             late: None,
             next_after_ms: 0,
             touched: 0,
@@ -122,6 +167,7 @@ impl Default for Series {
             logged: false,
             stale: false,
             predicted: false,
+            open: Open::None,
         }
     }
 }
@@ -268,7 +314,8 @@ impl Series {
         if !self.open.is_empty() && t_ms >= self.open_ms {
             chunkenc::decode(self.open.encoding(), self.open.bytes(), t_ms, t_ms, &mut stored).ok()?;
         } else {
-            let c = self.full.get(self.full.partition_point(|c| c.maxt_ms < t_ms))?;
+            let list = self.full.list();
+            let c = list.get(list.partition_point(|c| c.maxt_ms < t_ms))?;
             let chunk = full.read(c.at).ok()?;
             chunkenc::decode(chunk.encoding, chunk.bytes(), t_ms, t_ms, &mut stored).ok()?;
         }
@@ -317,9 +364,6 @@ impl Series {
 
     /// Adds a chunk that is newer than all others. Used when the head is filled from the disk.
     pub fn push_full(&mut self, c: FullChunk) {
-        if self.full.len() == self.full.capacity() {
-            self.full.reserve_exact(2);
-        }
         self.full.push(c);
     }
 
@@ -338,7 +382,7 @@ impl Series {
         view.clear();
         // A chunk reaches back at most to the end of the one before.
         let mut after = i64::MIN;
-        for c in &self.full {
+        for c in self.full.list() {
             if c.maxt_ms >= start_ms && after <= end_ms {
                 view.full.push(*c);
             }
@@ -356,10 +400,9 @@ impl Series {
 
     /// Forgets in-order chunks that end before `mint_ms`. Returns how many.
     pub fn truncate(&mut self, mint_ms: i64) -> usize {
-        let n = self.full.partition_point(|c| c.maxt_ms < mint_ms);
-        self.full.drain(..n);
+        let n = self.full.list().partition_point(|c| c.maxt_ms < mint_ms);
         if n > 0 {
-            self.full.shrink_to_fit();
+            self.full.forget(n);
         }
         let mut gone = n;
         if !self.open.is_empty() && self.newest_ms < mint_ms {
@@ -370,7 +413,7 @@ impl Series {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.full.is_empty() && self.open.is_empty() && self.late.is_none()
+        !self.has_in_order() && self.late.is_none()
     }
 
     /// Is nothing left of it, here or in what the log has from `mint_ms` on? If it left while its log went further, it would come back as a series
@@ -384,7 +427,7 @@ impl Series {
         let open = !self.open.is_empty() && self.open_ms <= end_ms && self.newest_ms >= start_ms;
         let late = self.late.as_ref().and_then(|l| l.range_ms()).is_some_and(|(a, b)| a <= end_ms && b >= start_ms);
         let mut after = i64::MIN;
-        let full = self.full.iter().any(|c| {
+        let full = self.full.list().iter().any(|c| {
             let hit = c.maxt_ms >= start_ms && after <= end_ms;
             after = c.maxt_ms;
             hit
@@ -394,26 +437,26 @@ impl Series {
 
     /// Time of the oldest in-order sample.
     pub fn oldest_ms(&self, full: &HeadChunks) -> Option<i64> {
-        match self.full.first() {
+        match self.full.list().first() {
             Some(c) => full.read_with_start(c.at).map(|(start, _)| start).ok(),
             None => (!self.open.is_empty()).then_some(self.open_ms),
         }
     }
 
     pub fn has_in_order(&self) -> bool {
-        !self.full.is_empty() || !self.open.is_empty()
+        !self.full.list().is_empty() || !self.open.is_empty()
     }
 
     pub fn chunk_count(&self) -> usize {
-        self.full.len() + usize::from(!self.open.is_empty())
+        self.full.list().len() + usize::from(!self.open.is_empty())
     }
 
     pub fn full(&self) -> &[FullChunk] {
-        &self.full
+        self.full.list()
     }
 
     pub fn heap_bytes(&self) -> usize {
-        self.open.capacity() + self.full.capacity() * size_of::<FullChunk>()
+        self.open.capacity() + self.full.heap_bytes()
     }
 }
 

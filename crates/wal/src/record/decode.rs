@@ -3,7 +3,7 @@
 use super::encode::{EXPLICIT_START, HELD_FLOAT, HELD_FLOAT_HISTOGRAM, HELD_HISTOGRAM, HELP_FIELD, NO_START, SAME_START, UNIT_FIELD, kind_of_byte};
 use super::histogram::Bytes;
 use super::{HeldValue, RecordType, RefExemplar, RefHistogram, RefMetadata, RefMmapMarker, RefSample, RefTombstone};
-use model::labels::push_pair;
+use model::labels::push_pair_bytes;
 use model::{FloatHistogram, Histogram, Labels, LabelsRef};
 use std::fmt;
 
@@ -48,23 +48,28 @@ fn labels(bytes: &mut Bytes<'_>, scratch: &mut Vec<u8>) -> Result<(), RecordErro
     scratch.clear();
     let n = bytes.count(2)?;
     let start = bytes.rest;
-    let mut previous = "";
-    let mut sorted = true;
+    let mut previous: &[u8] = b"";
+    let (mut sorted, mut longest) = (true, 0);
     for _ in 0..n {
-        let (name, value) = (bytes.str()?, bytes.str()?);
-        if name.len() > model::labels::MAX_LEN || value.len() > model::labels::MAX_LEN {
+        let (name, value) = (bytes.string()?, bytes.string()?);
+        longest = longest.max(name.len()).max(value.len());
+        if longest > model::labels::MAX_LEN {
             return Err(RecordError::Long);
         }
         sorted &= previous < name && !value.is_empty();
         previous = name;
-        push_pair(scratch, name, value);
+        push_pair_bytes(scratch, name, value);
+    }
+    // Short lengths are ASCII, which no UTF-8 sequence runs across: one look at all of it says the same as one at each string.
+    if sorted && longest < 128 {
+        return std::str::from_utf8(scratch).map(|_| ()).map_err(|_| RecordError::Utf8);
+    }
+    let mut again = Bytes { rest: start };
+    let mut pairs = Vec::with_capacity(n);
+    for _ in 0..n {
+        pairs.push((again.str()?, again.str()?));
     }
     if !sorted {
-        let mut again = Bytes { rest: start };
-        let mut pairs = Vec::with_capacity(n);
-        for _ in 0..n {
-            pairs.push((again.str()?, again.str()?));
-        }
         scratch.clear();
         scratch.extend_from_slice(Labels::from_pairs(pairs).as_ref().encoded());
     }
@@ -136,20 +141,26 @@ impl BaseV2 {
 
 /// Appends the samples to `out`. Types `Samples` and `SamplesV2`.
 pub fn decode_samples(record: &[u8], out: &mut Vec<RefSample>) -> Result<(), RecordError> {
+    out.reserve(record.len() / 10);
+    each_sample(record, |s| out.push(s))
+}
+
+/// Hands the samples out one by one.
+#[inline]
+pub fn each_sample(record: &[u8], mut each: impl FnMut(RefSample)) -> Result<(), RecordError> {
     let (kind, mut b) = open(record, &[RecordType::Samples, RecordType::SamplesV2])?;
-    out.reserve(b.rest.len() / 10);
     if kind == RecordType::SamplesV2 {
         let mut base = BaseV2::default();
         while !b.is_empty() {
             let (series, t_ms, start_ms) = base.next(&mut b)?;
-            out.push(RefSample { series, start_ms, t_ms, v: b.f64()? });
+            each(RefSample { series, start_ms, t_ms, v: b.f64()? });
         }
         return Ok(());
     }
     let Some(base) = Base::read(&mut b)? else { return Ok(()) };
     while !b.is_empty() {
         let (series, t_ms) = base.next(&mut b)?;
-        out.push(RefSample { series, start_ms: 0, t_ms, v: b.f64()? });
+        each(RefSample { series, start_ms: 0, t_ms, v: b.f64()? });
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::histogram::{put_float_histogram, put_histogram};
 use super::{HeldRef, RecordType, RefExemplar, RefHistogram, RefMetadata, RefMmapMarker, RefSample, RefTombstone};
 use model::{FloatHistogram, Histogram, LabelsRef, MetricType};
 use std::borrow::Borrow;
-use stdx::varint::{put_uvarint, put_varint};
+use stdx::varint::{MAX_LEN, put_uvarint, put_varint, write_varint};
 
 pub(super) const NO_START: u8 = 0;
 pub(super) const SAME_START: u8 = 1;
@@ -64,12 +64,18 @@ impl Base {
 /// Without start timestamps.
 pub fn encode_samples(out: &mut Vec<u8>, samples: impl IntoIterator<Item = RefSample>) {
     out.push(RecordType::Samples as u8);
-    let samples = samples.into_iter();
+    let mut samples = samples.into_iter().peekable();
+    let Some(&RefSample { series: first, t_ms: first_t, .. }) = samples.peek() else { return };
     out.reserve(16 + samples.size_hint().0 * 12);
-    let mut base = Base::default();
+    put_be64(out, first);
+    put_be64(out, first_t as u64);
     for s in samples {
-        base.put(out, s.series, s.t_ms);
-        put_f64(out, s.v);
+        // Put together on the stack: the buffer is asked for room once for each sample.
+        let mut item = [0u8; 2 * MAX_LEN + 8];
+        let mut at = write_varint(&mut item, 0, s.series.wrapping_sub(first) as i64);
+        at = write_varint(&mut item, at, s.t_ms.wrapping_sub(first_t));
+        item[at..at + 8].copy_from_slice(&s.v.to_bits().to_be_bytes());
+        out.extend_from_slice(&item[..at + 8]);
     }
 }
 

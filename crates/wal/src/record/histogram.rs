@@ -118,6 +118,7 @@ impl<'a> Bytes<'a> {
     }
 
     /// A number of things of which each takes at least `min_size` bytes.
+    #[inline]
     pub(super) fn count(&mut self, min_size: usize) -> Result<usize, RecordError> {
         let n = self.uvarint()?;
         if n > (self.rest.len() / min_size) as u64 {
@@ -127,8 +128,14 @@ impl<'a> Bytes<'a> {
     }
 
     pub(super) fn str(&mut self) -> Result<&'a str, RecordError> {
+        std::str::from_utf8(self.string()?).map_err(|_| RecordError::Utf8)
+    }
+
+    /// The bytes of a string, which may not be UTF-8.
+    #[inline]
+    pub(super) fn string(&mut self) -> Result<&'a [u8], RecordError> {
         let n = self.count(1)?;
-        std::str::from_utf8(self.take(n)?).map_err(|_| RecordError::Utf8)
+        self.take(n)
     }
 
     fn floats(&mut self) -> Result<Vec<f64>, RecordError> {

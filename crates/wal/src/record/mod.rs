@@ -15,7 +15,7 @@ mod histogram;
 pub use batch::Records;
 pub use decode::{
     RecordError, decode_exemplars, decode_float_histograms, decode_held, decode_histograms, decode_metadata, decode_mmap_markers, decode_references,
-    decode_samples, decode_series, decode_tombstones, time_range,
+    decode_samples, decode_series, decode_tombstones, each_sample, time_range,
 };
 pub use encode::{
     encode_exemplars, encode_float_histograms, encode_float_histograms_v2, encode_held, encode_histograms, encode_histograms_v2, encode_metadata,
