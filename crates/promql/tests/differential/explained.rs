@@ -31,15 +31,18 @@ pub fn explained(q: &Query, delayed: bool, near: Nearness, ours: &Answered, thei
         }
         _ => {}
     }
-    if native && near == Nearness::Near && any(&["sum", "avg", "delta", "increase", "rate"]) {
+    // As the text of a label the last digit makes another series.
+    if native && (near == Nearness::Near || has("count_values")) && any(&["sum", "avg", "delta", "increase", "rate"]) {
         return Some("3.14 adds histograms up with compensation");
     }
     if has("latency") && has("avg") {
         return Some("3.14 averages histograms by their sum, not step by step: infinities and buckets that are merged on the way");
     }
-    let from_little = any(&["rate(load", "increase(load", "rate({__name__=~\"l", "increase({__name__=~\"l"]);
-    if native && (from_little || any(&["rate((", "increase(("])) {
+    if native && any(&["rate(", "increase("]) {
         return Some("3.14 does not extrapolate histograms below zero");
+    }
+    if native && has("_over_time(") {
+        return Some("3.5 writes over histograms that it still reads, behind a reset");
     }
     if has("mad_over_time") && has("odd") {
         return Some("3.14: the deviation of what has no number is none");
