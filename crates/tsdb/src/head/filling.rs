@@ -16,6 +16,7 @@ use model::{Exemplar, Labels, Metadata};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use storage::AppendError;
+use wal::WalError;
 use wal::record::encode_references;
 
 /// References that are declared to be in use at a time, ahead of their use.
@@ -55,7 +56,8 @@ impl Head {
         self.declare_references(self.last_id.load(Ordering::Relaxed))
     }
 
-    /// Declares some more references to be in use.
+    /// Declares some more references to be in use, on the disk: else a crash that takes the declaration and leaves late samples or full chunks of a
+    /// new series would give its reference away once more.
     pub(super) fn declare_references(&self, last: u64) -> Result<(), AppendError> {
         let to = last + STEP;
         if to > MAX_REFERENCE {
@@ -65,6 +67,11 @@ impl Head {
             let mut record = Vec::new();
             encode_references(&mut record, to);
             logs.wal.set_opening(&record).map_err(|e| AppendError::Unavailable(e.to_string()))?;
+            match logs.wal.log_records([]).and_then(|_| logs.wal.sync()) {
+                // On a full disk nothing of a new series is written either, before there is room for the declaration.
+                Ok(()) | Err(WalError::NoSpace(_)) => {}
+                Err(e) => return Err(AppendError::Unavailable(e.to_string())),
+            }
         }
         self.declared.fetch_max(to, Ordering::Relaxed);
         Ok(())
