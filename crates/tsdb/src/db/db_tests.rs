@@ -4,7 +4,7 @@ use model::Matcher;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use stdx::clock::{ManualClock, SharedClock};
-use stdx::fs::RealFs;
+use stdx::fs::{Fs, RealFs};
 use stdx::metrics::Registry;
 use storage::{AppendError, Queryable, SelectHints, SeriesData, Wait};
 
@@ -100,6 +100,23 @@ fn old_samples_move_to_blocks_and_the_log_is_cut() {
     let mut times = Vec::new();
     db.times(SeriesRef(1), T0 + HOUR_MS, T0 + 23 * HOUR_MS, &mut times).expect("times");
     assert_eq!(times.len(), 22 * 60 + 1);
+}
+
+/// A power cut can take the name of a series and leave late samples of it: whoever comes next must not find them as its own.
+#[test]
+fn a_reference_whose_series_is_lost_is_not_given_out_again() {
+    let dir = tempfile::tempdir().expect("dir");
+    let db = open(dir.path());
+    put(&db, AppendOptions::receive(), 1, &[(T0, 1.0)]);
+    put(&db, AppendOptions::receive(), 1, &[(T0 - HOUR_MS, 2.0), (T0 - 2 * HOUR_MS, 3.0)]);
+    drop(db);
+    RealFs.remove_dir_all(&dir.path().join("wal")).expect("remove");
+    for live in [false, true] {
+        let db = Db::open(DbOptions { replay_behind: live, ..options(dir.path()) }).expect("open");
+        db.wait_ready().expect("ready");
+        put(&db, AppendOptions::receive(), 2, &[(T0 + i64::from(live), 7.0)]);
+    }
+    assert_eq!(read_all(&open(dir.path()), 2), vec![(T0, 7.0), (T0 + 1, 7.0)]);
 }
 
 #[test]
