@@ -56,7 +56,7 @@ else
 endif
 
 bench: build ## criterion benchmarks of the pieces; with SHARED also a small load against the peers
-	cargo bench -p narthex-promql -p narthex-tsdb
+	cargo bench -p narthex-promql -p narthex-tsdb -p narthex-wal -p narthex-remote
 	@test ! -d $(SHARED)/bench || NARTHEX=$(abspath $(BIN)) $(SHARED)/bench/run.py load --kinds narthex,prom,vm --series 20000 --steps 240 --tag small
 
 bench-uplink: build ## what an uplink carries and costs between two processes, beside real Prometheus; and a catch-up after an hour

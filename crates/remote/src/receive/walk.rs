@@ -4,9 +4,8 @@ use super::answer::{self, Refusals, Written};
 use super::merge::replicas::{MAX_REPLICAS, Replica, ReplicaId};
 use super::merge::{self, Batch, Merger, ValueRef};
 use super::{ReceiveOptions, Receiver};
-use crate::wire::decode::{Series, WriteDecoder};
+use crate::wire::decode::{Pair, Series, WriteDecoder};
 use crate::wire::{Version, WireError};
-use model::name;
 use std::sync::Arc;
 use storage::AppendError;
 
@@ -48,7 +47,9 @@ impl Receiver {
     ) -> Result<(), Failure> {
         let latest_ms = now_ms.saturating_add(i64::try_from(self.options.max_ahead.as_millis()).unwrap_or(i64::MAX));
         let mut decoder = WriteDecoder::new(version, decoded, &self.options.replica_labels)?;
-        while let Some(series) = decoder.next_series()? {
+        // Whether a client may write a series is asked of its labels.
+        let known = |b: &mut Batch<'_>, pairs: &[Pair<'_>]| if only_labels.is_empty() { b.appender().series_behind(pairs) } else { None };
+        while let Some(series) = decoder.next_known(&mut |pairs| known(b, pairs))? {
             let count = (series.samples.len() + series.histogram_count()) as u64;
             let labels = match &series.labels {
                 Ok(labels) => *labels,
@@ -68,7 +69,7 @@ impl Receiver {
                 tally.refusals.add(reasons::FOREIGN, count, || format!("this client may only write series with {name}={value:?}, not {labels}"));
                 continue;
             }
-            let id = match b.appender().series(labels) {
+            let id = match series.known.map_or_else(|| b.appender().series(labels), Ok) {
                 Ok(id) => id,
                 Err(AppendError::Unavailable(why)) => return Err(Failure::Unavailable(why)),
                 Err(e) => {
@@ -85,12 +86,12 @@ impl Receiver {
                 }
                 let known = walk.tally.replica(&self.merger, series.replica);
                 let Some((replica_id, replica)) = known else {
-                    walk.tally
-                        .refusals
-                        .add(reasons::REPLICA_LIMIT, count, || format!("limit of {} different replicas reached for series {labels}", MAX_REPLICAS));
+                    walk.tally.refusals.add(reasons::REPLICA_LIMIT, count, || {
+                        format!("limit of {} different replicas reached for series {}", MAX_REPLICAS, series.text())
+                    });
                     continue;
                 };
-                let is_up = || labels.get(name::METRIC_NAME) == Some("up");
+                let is_up = || series.metric_name() == Some("up");
                 self.merger.with_series(b, id, is_up, |b, merged| walk.merged(b, merged, replica_id, &replica))?;
             }
             walk.beside(b)?;
@@ -146,12 +147,9 @@ impl SeriesWalk<'_, '_, '_> {
             Err(AppendError::DuplicateTimestamp) => self.tally.conflicts += 1,
             Err(AppendError::Unavailable(why)) => return Err(Failure::Unavailable(why)),
             Err(e) => {
-                let labels = &self.series.labels;
+                let series = self.series;
                 let ahead = if e == AppendError::OutOfBounds && t_ms > self.latest_ms { ": timestamp is too far in the future" } else { "" };
-                self.tally.refusals.add(answer::reason(&e), 1, || match labels {
-                    Ok(labels) => format!("{e}{ahead} for series {labels} (timestamp {t_ms})"),
-                    Err(_) => e.to_string(),
-                });
+                self.tally.refusals.add(answer::reason(&e), 1, || format!("{e}{ahead} for series {} (timestamp {t_ms})", series.text()));
                 return Ok(());
             }
         }
@@ -166,7 +164,15 @@ impl SeriesWalk<'_, '_, '_> {
 
     fn plain(&mut self, b: &mut Batch<'_>) -> Result<(), Failure> {
         let (id, latest_ms, zeros) = (self.id, self.latest_ms, self.options.start_zeros);
-        for s in self.series.samples {
+        let mut samples = self.series.samples;
+        if !zeros && samples.len() > 1 {
+            let mut run = samples.iter().take_while(|s| s.t_ms <= latest_ms).map(|s| (s.t_ms, s.v));
+            let n = b.appender().append_run(id, &mut run);
+            self.tally.written.samples += n as u64;
+            self.tally.newest_ms = samples[..n].iter().map(|s| s.t_ms).max().max(self.tally.newest_ms);
+            samples = &samples[n..];
+        }
+        for s in samples {
             if zeros && s.start_ms != 0 {
                 // One that comes too late for its place is no news to anybody.
                 let _ = b.appender().append_start_zero(id, s.t_ms, s.start_ms, false);

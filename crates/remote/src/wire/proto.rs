@@ -69,7 +69,13 @@ impl<'a> Fields<'a> {
         Fields { rest: message }
     }
 
+    /// What is not read yet.
     #[inline]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, WireError> {
         let (v, n) = uvarint(self.rest).ok_or(WireError::malformed("varint is cut short or too long"))?;
         self.rest = &self.rest[n..];

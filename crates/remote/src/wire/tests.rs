@@ -430,3 +430,50 @@ fn a_series_that_comes_again_is_written_as_if_it_were_new() {
         assert!(again == new, "round {round}");
     }
 }
+
+/// A series that the storage knows by its pairs comes without labels, but can be told of.
+#[test]
+fn known_series_are_asked_for_without_their_replica() {
+    let replica = ["__replica__".to_string()];
+    let mut body = Vec::new();
+    for i in 0..3 {
+        let pairs: &[(&[u8], &[u8])] = &[(b"__name__", b"up"), (b"__replica__", b"r1"), (b"job", if i == 1 { b"b" } else { b"a" })];
+        let mut series = raw_series(&pairs[..if i == 2 { 1 } else { 3 }]);
+        // The message's own length is one byte: a sample is put behind the labels.
+        let sample = [0x12, 12, 0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 0x10, 0x80 | 5, 1];
+        series[1] += sample.len() as u8;
+        series.extend(sample);
+        body.extend(series);
+    }
+    let mut d = WriteDecoder::new(Version::V1, &body, &replica).expect("decoder");
+    let mut asked = Vec::new();
+    let mut got = Vec::new();
+    while let Some(s) = d
+        .next_known(&mut |pairs| {
+            asked.push(
+                pairs.iter().map(|(n, v)| format!("{}={}", String::from_utf8_lossy(n), String::from_utf8_lossy(v))).collect::<Vec<_>>().join(","),
+            );
+            (asked.len() == 2).then_some(storage::SeriesRef(7))
+        })
+        .expect("whole")
+    {
+        got.push(format!(
+            "{:?} {} {} {:?} {} {:?}",
+            s.known,
+            s.text(),
+            s.replica,
+            s.metric_name(),
+            s.samples[0].t_ms,
+            s.labels.as_ref().is_ok_and(|l| l.is_empty())
+        ));
+    }
+    assert_eq!(asked, ["__name__=up,job=a", "__name__=up,job=b", "__name__=up"]);
+    assert_eq!(
+        got,
+        [
+            r#"None {__name__="up", job="a"} r1 Some("up") 133 false"#,
+            r#"Some(SeriesRef(7)) {__name__="up", job="b"} r1 Some("up") 133 true"#,
+            r#"None {__name__="up"}  Some("up") 133 false"#,
+        ]
+    );
+}

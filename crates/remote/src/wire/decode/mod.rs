@@ -14,6 +14,8 @@ use super::{FloatSample, Version, WireError, metric_type};
 use model::labels::{MAX_LEN, push_pair_bytes};
 use model::{LabelsRef, Metadata, MetricType, name};
 use series::Symbols;
+use stdx::varint::uvarint;
+use storage::SeriesRef;
 
 /// At most so many labels may a series have.
 pub const MAX_LABELS: usize = 1024;
@@ -34,6 +36,9 @@ enum Kind {
     Other,
 }
 
+/// Name and value of a label as they stand in the body.
+pub type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// Walks the series of a request.
 pub struct WriteDecoder<'a> {
     version: Version,
@@ -43,7 +48,9 @@ pub struct WriteDecoder<'a> {
     replica_labels: &'a [String],
     symbols: Vec<&'a str>,
     invalid: Vec<u32>,
-    pairs: Vec<(&'a [u8], &'a [u8])>,
+    pairs: Vec<Pair<'a>>,
+    /// The pairs without those of replica labels.
+    plain: Vec<Pair<'a>>,
     refs: Vec<u32>,
     /// Labels (in 2.0: references) beyond the limit, which are only counted.
     more_labels: usize,
@@ -69,6 +76,7 @@ impl<'a> WriteDecoder<'a> {
             symbols: Vec::new(),
             invalid: Vec::new(),
             pairs: Vec::new(),
+            plain: Vec::new(),
             refs: Vec::new(),
             more_labels: 0,
             names: Vec::new(),
@@ -103,6 +111,12 @@ impl<'a> WriteDecoder<'a> {
 
     /// The next series. After an error there is none.
     pub fn next_series(&mut self) -> Result<Option<Series<'_, 'a>>, WireError> {
+        self.next_known(&mut |_| None)
+    }
+
+    /// The same; `known` is shown the label pairs of a series with samples, as they came and without the replica labels, before anything is done with
+    /// them. When it knows them the series comes with that reference instead of labels.
+    pub fn next_known(&mut self, known: &mut dyn FnMut(&[Pair<'a>]) -> Option<SeriesRef>) -> Result<Option<Series<'_, 'a>>, WireError> {
         let wanted = match self.version {
             Version::V1 => 1,
             Version::V2 => 5,
@@ -114,11 +128,16 @@ impl<'a> WriteDecoder<'a> {
             }
             let index = self.index;
             self.index += 1;
-            return self.series(value, index).map(Some).map_err(|e| e.at("time series", index));
+            return self.series(value, index, known).map(Some).map_err(|e| e.at("time series", index));
         }
     }
 
-    fn series(&mut self, value: Value<'a>, index: usize) -> Result<Series<'_, 'a>, WireError> {
+    fn series(
+        &mut self,
+        value: Value<'a>,
+        index: usize,
+        known: &mut dyn FnMut(&[Pair<'a>]) -> Option<SeriesRef>,
+    ) -> Result<Series<'_, 'a>, WireError> {
         self.pairs.clear();
         self.refs.clear();
         self.more_labels = 0;
@@ -135,13 +154,17 @@ impl<'a> WriteDecoder<'a> {
             }
             Version::V2 => self.fields_v2(message)?,
         };
+        let has_samples = !(self.samples.is_empty() && self.histograms.is_empty());
+        let known = if fault.is_none() && has_samples && !self.pairs.is_empty() { self.ask(known) } else { None };
         let labels = match fault {
             Some(f) => Err(f),
-            None if self.pairs.is_empty() && !self.labels.is_empty() => Ok(()),
+            None if known.is_some() || self.pairs.is_empty() && !self.labels.is_empty() => Ok(()),
             None => self.push_labels(),
         };
         Ok(Series {
             index,
+            known,
+            replica_labels: self.replica_labels,
             labels: labels.map(|()| LabelsRef::from_encoded(&self.labels)),
             replica: &self.replica,
             samples: &self.samples,
@@ -172,9 +195,55 @@ impl<'a> WriteDecoder<'a> {
         Ok(())
     }
 
+    /// Asks whether the labels are known, and sets the replica if they are.
+    #[inline]
+    fn ask(&mut self, known: &mut dyn FnMut(&[Pair<'a>]) -> Option<SeriesRef>) -> Option<SeriesRef> {
+        let is_replica = |name: &[u8]| self.replica_labels.iter().any(|r| r.as_bytes() == name);
+        if !self.pairs.iter().any(|(n, _)| is_replica(n)) {
+            return known(&self.pairs);
+        }
+        // Its values are joined in order of their names.
+        if !self.pairs.is_sorted_by(|a, b| a.0 < b.0) {
+            return None;
+        }
+        self.plain.clear();
+        self.plain.extend(self.pairs.iter().filter(|(n, _)| !is_replica(n)));
+        let id = known(&self.plain)?;
+        for (_, value) in self.pairs.iter().filter(|(n, v)| is_replica(n) && !v.is_empty()) {
+            let Ok(value) = std::str::from_utf8(value) else {
+                self.replica.clear();
+                return None;
+            };
+            if !self.replica.is_empty() {
+                self.replica.push('/');
+            }
+            self.replica.push_str(value);
+        }
+        Some(id)
+    }
+
     fn fields_v1(&mut self, message: &'a [u8]) -> Result<(), WireError> {
-        let mut fields = Fields::new(message);
-        while let Some((number, value)) = fields.next_field()? {
+        let mut rest = message;
+        loop {
+            // As every encoder writes them: labels and samples with a length of one byte.
+            match *rest {
+                [] => return Ok(()),
+                [0x0a, n @ 0..=127, ref tail @ ..] if tail.len() >= usize::from(n) && self.pairs.len() <= MAX_LABELS => {
+                    let (message, tail) = tail.split_at(usize::from(n));
+                    self.pairs.push(label(message)?);
+                    rest = tail;
+                    continue;
+                }
+                [0x12, n @ 0..=127, ref tail @ ..] if tail.len() >= usize::from(n) && self.samples.len() < MAX_SAMPLES => {
+                    let (message, tail) = tail.split_at(usize::from(n));
+                    self.samples.push(sample(message)?);
+                    rest = tail;
+                    continue;
+                }
+                _ => {}
+            }
+            let mut fields = Fields::new(rest);
+            let Some((number, value)) = fields.next_field()? else { return Ok(()) };
             match number {
                 1 if self.pairs.len() > MAX_LABELS => self.more_labels += 1,
                 1 => self.pairs.push(label(value.bytes()?)?),
@@ -183,8 +252,8 @@ impl<'a> WriteDecoder<'a> {
                 4 => self.push_histogram(value)?,
                 _ => {}
             }
+            rest = fields.rest();
         }
-        Ok(())
     }
 
     fn fields_v2(&mut self, message: &'a [u8]) -> Result<(Option<LabelFault>, Option<(MetricType, u32, u32)>), WireError> {
@@ -413,12 +482,16 @@ fn label(message: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
 
 #[inline]
 fn sample(message: &[u8]) -> Result<FloatSample, WireError> {
-    // As every encoder writes it: the value, the time, nothing else.
-    if let [0x09, v0, v1, v2, v3, v4, v5, v6, v7, 0x10, time @ ..] = message
-        && let Some((t, n)) = stdx::varint::uvarint(time)
-        && n == time.len()
+    // As every encoder writes it: value, then time; a zero may be left out.
+    let (v, rest) = match message.split_first_chunk::<9>() {
+        Some(([0x09, v @ ..], rest)) => (f64::from_le_bytes(*v), rest),
+        _ => (0.0, message),
+    };
+    if let [0x10, t @ ..] = rest
+        && let Some((t, n)) = uvarint(t)
+        && n + 1 == rest.len()
     {
-        return Ok(FloatSample { t_ms: t as i64, v: f64::from_le_bytes([*v0, *v1, *v2, *v3, *v4, *v5, *v6, *v7]), start_ms: 0 });
+        return Ok(FloatSample { v, t_ms: t as i64, ..FloatSample::default() });
     }
     let mut s = FloatSample::default();
     let mut fields = Fields::new(message);

@@ -3,8 +3,9 @@
 use super::super::proto::{self, Fields};
 use super::super::{FloatSample, WireError, histogram};
 use super::{MAX_LABELS, label};
-use model::{Exemplar, LabelsRef, Metadata, MetricType};
+use model::{Exemplar, Labels, LabelsRef, Metadata, MetricType, name};
 use std::fmt;
+use storage::SeriesRef;
 
 /// Why labels cannot name a series.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ impl fmt::Display for LabelFault {
 pub struct Series<'d, 'a> {
     /// Its number in the request, from 0.
     pub index: usize,
+    /// Its reference, when [`super::WriteDecoder::next_known`] was told it; then `labels` is empty.
+    pub known: Option<SeriesRef>,
     /// Sorted, unique, without empty values and without the replica labels; or what is wrong with them.
     pub labels: Result<LabelsRef<'d>, LabelFault>,
     /// The values of the replica labels, joined by `/` in order of their names; "" when the series has none.
@@ -46,6 +49,7 @@ pub struct Series<'d, 'a> {
     pub samples: &'d [FloatSample],
     pub(super) histograms: &'d [&'a [u8]],
     pub(super) exemplars: &'d [&'a [u8]],
+    pub(super) replica_labels: &'d [String],
     pub(super) metadata: Option<(MetricType, u32, u32)>,
     pub(super) symbols: Symbols<'d, 'a>,
     pub(super) pairs: &'d [(&'a [u8], &'a [u8])],
@@ -69,6 +73,25 @@ impl<'a> Symbols<'_, 'a> {
 }
 
 impl<'a> Series<'_, 'a> {
+    /// The metric name; None when there is none, or it is not UTF-8.
+    pub fn metric_name(&self) -> Option<&str> {
+        if let (None, Ok(labels)) = (self.known, &self.labels) {
+            return labels.get(name::METRIC_NAME);
+        }
+        let (_, value) = self.pairs.iter().find(|(n, v)| *n == name::METRIC_NAME.as_bytes() && !v.is_empty())?;
+        std::str::from_utf8(value).ok()
+    }
+
+    /// The labels without the replica labels, for messages.
+    pub fn text(&self) -> String {
+        if let (None, Ok(labels)) = (self.known, &self.labels) {
+            return labels.to_string();
+        }
+        let is_replica = |name: &[u8]| self.replica_labels.iter().any(|r| r.as_bytes() == name);
+        let plain = self.pairs.iter().filter(|(n, _)| !is_replica(n)).map(|(n, v)| (String::from_utf8_lossy(n), String::from_utf8_lossy(v)));
+        Labels::from_pairs(plain).to_string()
+    }
+
     pub fn histogram_count(&self) -> usize {
         self.histograms.len()
     }
