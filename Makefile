@@ -4,7 +4,7 @@ BIN     := target/$(PROFILE)/narthex
 SHARED  ?= ../shared
 export NARTHEX_CONFORMANCE ?= $(abspath $(SHARED))/conformance
 
-.PHONY: build run test lint conformance e2e crash kill faults diff-promql fuzz bench bench-uplink doc clean
+.PHONY: build run test lint conformance e2e crash sim kill faults diff-promql fuzz bench bench-uplink doc clean
 
 build: ## the optimized binary
 	cargo build --release -p narthex
@@ -30,6 +30,9 @@ diff-promql: ## N random queries and N random regular expressions from SEED, ask
 
 crash: ## power cuts at random moments of a store's life: SEEDS lives, from number FROM on
 	NARTHEX_CRASH_SEEDS=$(or $(SEEDS),10000) NARTHEX_CRASH_FROM=$(or $(FROM),0) cargo test --release -p narthex-tsdb --lib power_cut -- --nocapture
+
+sim: ## whole trees in one process, with everything that can fail: SEEDS runs, from number FROM on (docs/simulation.md)
+	cargo run --release -p narthex-sim -- --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0) $(SIM)
 
 kill: build ## kill -9 of the built binary under load, KILLS times
 	NARTHEX_KILLS=$(or $(KILLS),100) cargo test --release -p narthex-tests --test storage kill_9 -- --nocapture

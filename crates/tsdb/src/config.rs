@@ -57,6 +57,8 @@ pub struct HeadOptions {
     pub max_late_samples: u64,
     /// Write float chunks as XOR2, which Prometheus before 3.14 and Thanos cannot read.
     pub xor2: bool,
+    /// Threads that fill the head from the log; 0: as many as there are cores. A simulation takes one, for its order.
+    pub replay_workers: usize,
 }
 
 impl Default for HeadOptions {
@@ -68,6 +70,7 @@ impl Default for HeadOptions {
             max_series_per_job: 0,
             max_late_samples: DEFAULT_MAX_LATE_SAMPLES,
             xor2: false,
+            replay_workers: 0,
         }
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use stdx::clock::SharedClock;
-use stdx::fs::{File, SharedFs};
+use stdx::fs::{File, Open, SharedFs};
 use stdx::metrics::Registry;
 
 /// When a commit is on the disk.
@@ -65,6 +65,8 @@ pub struct Wal {
     pub(crate) metrics: Metrics,
     pub(crate) cursors: Mutex<Cursors>,
     appender: Mutex<Appender>,
+    /// Where this process began to write.
+    began: LogPosition,
     tip: Mutex<Tip>,
     tip_moved: Condvar,
     /// Futures that wait for the tip to move. Taken after the tip's lock is let go of.
@@ -128,6 +130,11 @@ impl Wal {
         if let Some(last) = segments.last() {
             repair::cut_torn_tail(&fs, last)?;
         }
+        // What a killed process wrote and did not sync is taken for stored from now on: a repeat of it is acknowledged at once.
+        for s in &segments {
+            let file = fs.open(&s.path, Open::Read).map_err(WalError::io(format!("open segment {}", s.number)))?;
+            file.sync_data().map_err(WalError::io(format!("sync segment {}", s.number)))?;
+        }
         let covered = crate::checkpoint::last(fs.as_ref(), dir)?.map(|c| c.segment + 1);
         let number = segments.last().map(|s| s.number + 1).into_iter().chain(covered).max().unwrap_or(0);
         let writer = SegmentWriter::create(&fs, dir, number).map_err(WalError::io(format!("create segment {number}")))?;
@@ -152,6 +159,7 @@ impl Wal {
                 broken: None,
                 closed: false,
             }),
+            began: start,
             tip: Mutex::new(Tip { written: start, closed: false }),
             tip_moved: Condvar::new(),
             tip_wakers: Mutex::default(),
@@ -173,6 +181,11 @@ impl Wal {
 
     pub fn compression(&self) -> Compression {
         self.options.compression
+    }
+
+    /// Where this process began to write. What an earlier one wrote lies before it; a position behind it that an earlier one gave out names what a power cut took.
+    pub fn began(&self) -> LogPosition {
+        self.began
     }
 
     /// The end of what is written: readers see everything before it.

@@ -215,3 +215,31 @@ fn a_segment_is_as_pictured() {
     wal.log(&records).expect("log");
     assert_eq!(RealFs.read(&dir.path().join("00000000")).expect("read"), want);
 }
+
+#[test]
+fn what_a_killed_process_did_not_sync_is_synced_by_the_next() {
+    for seed in 0..20 {
+        let disk: std::sync::Arc<stdx::fs::Disk> = Default::default();
+        let clock: SharedClock = stdx::clock::ManualClock::at_ms(0);
+        let dir = Path::new("/data");
+        let start = || {
+            let mount = disk.mount(std::sync::Arc::clone(&clock));
+            let registry = Registry::new(std::sync::Arc::clone(&clock));
+            let wal = Wal::open(mount.clone(), dir, options(Compression::None), &registry, std::sync::Arc::clone(&clock)).expect("open");
+            (mount, wal)
+        };
+        let (killed, wal) = start();
+        killed.sync_dir(Path::new("/")).expect("the directory is there");
+        let records = numbered(0, 50, 2_000);
+        log(&wal, &records);
+        killed.cut_off();
+        let (mount, _wal) = start();
+        mount.cut_off();
+        disk.power_cut(&mut stdx::rand::Rand::seeded(seed));
+        let mount: SharedFs = disk.mount(std::sync::Arc::clone(&clock));
+        let mut reader = crate::replay::LogReader::open(mount, dir, 0, u64::MAX).expect("open");
+        for want in &records {
+            assert_eq!(reader.next().expect("read").map(|r| r.bytes.to_vec()).as_ref(), Some(want), "seed {seed}");
+        }
+    }
+}

@@ -94,7 +94,7 @@ pub fn gaps(queryable: &dyn Queryable, start_ms: i64, end_ms: i64, now_ms: i64, 
             continue;
         }
         let labels = selection.labels(i).without_name();
-        found.iter_mut().for_each(|g| g.kind = kind(g, &labels, &backlogs));
+        found.iter_mut().for_each(|g| g.kind = kind(g, interval_ms, &labels, &backlogs));
         report.targets.push(TargetGaps { labels, interval_ms, gaps: found });
     }
     if listed == MAX_GAPS_LISTED {
@@ -107,8 +107,10 @@ pub fn gaps(queryable: &dyn Queryable, start_ms: i64, end_ms: i64, now_ms: i64, 
 const OF_THE_UPLINK: [&str; 4] = ["job", "instance", "remote_name", "url"];
 
 /// Where the missing samples of a target are. Only uplinks that may carry it are asked: those that have no label of another value than the target.
-pub(super) fn kind(gap: &Gap, target: &Labels, backlogs: &[Backlog]) -> GapKind {
-    let pending = |b: &Backlog| b.from_ms < gap.end_ms && b.to_ms > gap.start_ms && b.from_ms < b.to_ms;
+pub(super) fn kind(gap: &Gap, interval_ms: i64, target: &Labels, backlogs: &[Backlog]) -> GapKind {
+    // An uplink whose last word is older than all that is missing has said nothing of it.
+    let first_missing_ms = gap.start_ms + interval_ms + interval_ms / 4;
+    let pending = |b: &Backlog| b.from_ms < first_missing_ms || (b.from_ms < gap.end_ms && b.to_ms > gap.start_ms && b.from_ms < b.to_ms);
     let carries = |b: &&Backlog| {
         let differs = |(n, v): (&str, &str)| !OF_THE_UPLINK.contains(&n) && target.get(n).is_some_and(|of_target| of_target != v);
         !b.labels.iter().any(differs)

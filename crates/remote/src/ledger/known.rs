@@ -217,7 +217,7 @@ impl KnownGaps {
             if gaps.is_empty() || !may_mean(matchers, labels) {
                 return None;
             }
-            gaps.iter_mut().for_each(|g| g.kind = kind(g, labels, &state.backlogs));
+            gaps.iter_mut().for_each(|g| g.kind = kind(g, t.interval_ms, labels, &state.backlogs));
             Some(Touched { labels: labels.clone(), gaps })
         };
         state.lacking.iter().filter_map(touched).collect()

@@ -76,6 +76,9 @@ fn a_gap_is_soft_as_long_as_an_uplink_may_still_send_it() {
     check(behind(up(Few::default()), 40.0), GapKind::Soft);
     let missing = behind(up(Few::default()), 0.0).with(&[("__name__", "narthex_uplink_missing_seconds"), ("instance", "l")], &[(70, 30.0)]);
     check(missing, GapKind::Soft);
+    // Its last word is older than what is missing: it was cut off, and has it.
+    let cut_off = up(Few::default()).with(&[("__name__", "narthex_uplink_backlog_seconds"), ("instance", "l")], &[(25, 0.0)]);
+    check(cut_off, GapKind::Soft);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::feed::Feeder;
 use super::lane::Lane;
 use super::link::Link;
 use super::series::Known;
+use super::shared::Shared;
 use super::transport::Push;
 use model::{Labels, Matcher};
 use std::sync::Arc;
@@ -178,8 +179,7 @@ pub(super) fn first_time_ms(link: &Link, at: LogPosition) -> Option<i64> {
 }
 
 /// Finds out whom we talk to, with a request that carries nothing.
-pub(super) async fn ask_parent(link: &Link) {
-    let s = &link.shared;
+pub(super) async fn ask_parent(s: &Shared) {
     let version = s.parent.version(s.config.protobuf_message);
     let encoding = crate::wire::body::ContentEncoding::Snappy;
     let body = super::batch::Encoder::new().encode(&[], version, encoding, true).unwrap_or_default();

@@ -29,6 +29,10 @@ impl Item {
     fn is_exemplar(&self) -> bool {
         matches!(self.value, Value::Exemplar(_))
     }
+
+    pub(super) fn is_histogram(&self) -> bool {
+        matches!(self.value, Value::Int { .. } | Value::FloatHistogram { .. })
+    }
 }
 
 /// How many of each kind.

@@ -81,6 +81,15 @@ impl Cursor {
         self.backlog.retain(|r| r.from < r.to);
     }
 
+    /// The log was written again from `at` on, because a power cut took what stood there: that is to be sent.
+    pub fn pull_back_to(&mut self, at: LogPosition) {
+        self.live = self.live.min(at);
+        for r in &mut self.backlog {
+            r.to = r.to.min(at);
+        }
+        self.backlog.retain(|r| r.from < r.to);
+    }
+
     /// After a restart the live lane goes on at `live`: what of the backlog lies behind it comes anyway.
     fn normalize(&mut self) {
         let live = self.live;

@@ -52,3 +52,13 @@ fn ranges_join_and_stay_few() {
     assert!(c.missing.len() <= MAX_RANGES);
     assert_eq!(c.missing.last().expect("one").end_ms, 499_000_001);
 }
+
+#[test]
+fn what_a_power_cut_took_from_the_log_and_was_written_again_is_sent() {
+    let mut c = Cursor::starting_at(at(5, 900));
+    c.backlog = vec![LogRange { from: at(4, 10), to: at(5, 300) }, LogRange { from: at(5, 10), to: at(5, 20) }];
+    c.pull_back_to(at(5, 0));
+    assert_eq!((c.live, c.backlog.clone()), (at(5, 0), vec![LogRange { from: at(4, 10), to: at(5, 0) }]));
+    c.pull_back_to(at(6, 0));
+    assert_eq!(c.live, at(5, 0));
+}

@@ -4,11 +4,11 @@ use super::batch::Item;
 use super::queue::Queue;
 use super::sender::Sender;
 use super::shared::Shared;
+use super::tasks::Task;
 use super::tracker::Tracker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::task::JoinHandle;
 use wal::LogPosition;
 
 /// Time that requests took, and samples that were in them.
@@ -29,7 +29,7 @@ pub(super) struct Lane {
     sending: Arc<Sending>,
     shared: Arc<Shared>,
     queues: Vec<Arc<Queue>>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Vec<Task>,
     pub tracker: Arc<Tracker>,
 }
 
@@ -47,7 +47,7 @@ impl Lane {
         for q in &self.queues {
             let sender =
                 Sender::new(Arc::clone(&self.shared), Arc::clone(q), Arc::clone(&self.tracker), Arc::clone(&self.sending), self.shared.tasks.rand());
-            self.tasks.push(self.shared.tasks.spawn(Box::pin(sender.run())));
+            self.tasks.push(Task::start(self.shared.tasks.as_ref(), Box::pin(sender.run())));
         }
     }
 
@@ -62,7 +62,7 @@ impl Lane {
 
     /// A sending task has ended although nobody asked it to: a fault in the program. Begin again from the cursor.
     pub(super) fn is_broken(&self) -> bool {
-        self.tasks.iter().any(JoinHandle::is_finished)
+        self.tasks.iter().any(Task::is_over)
     }
 
     /// True when nothing is on its way, now or within the time.
@@ -99,17 +99,16 @@ impl Lane {
     pub(super) async fn finish(self, flush: Duration) {
         self.queues.iter().for_each(|q| q.close());
         let Lane { shared, tasks, .. } = self;
-        let aborts: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
         let all = async {
-            for t in tasks {
+            for t in &tasks {
                 // A panic in a task was reported by its runtime; its samples stay unacknowledged.
-                let _ = t.await;
+                t.over().await;
             }
         };
         if shared.within(flush, all).await.is_none() {
             tracing::warn!(remote_name = %shared.name, url = %shared.url, "flush deadline reached, the rest is sent after the next start");
             shared.abort.request();
-            aborts.iter().for_each(|a| a.abort());
+            tasks.iter().for_each(Task::abort);
         }
     }
 }

@@ -11,14 +11,13 @@ use super::feed::Feeder;
 use super::lane::Lane;
 use super::series::SeriesCache;
 use super::shared::Shared;
-use super::tasks::Work;
+use super::tasks::{Task, Work};
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use stdx::fs::SharedFs;
-use stdx::shutdown::Shutdown;
 use storage::Queryable;
 use wal::{CursorHold, LogPosition, Tail, TailEvent, Wal};
 
@@ -67,22 +66,12 @@ pub(super) struct Link {
 /// A running uplink.
 pub(super) struct Running {
     pub link: Arc<Link>,
-    /// Sent by each lane at its end.
-    ended: Vec<Shutdown>,
-}
-
-/// Says at the end of a lane, however it ends, that it is over.
-struct Ending(Shutdown);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.0.request();
-    }
+    lanes: Vec<Task>,
 }
 
 impl Running {
     pub(super) fn start(link: Arc<Link>) -> std::io::Result<Running> {
-        let mut running = Running { link, ended: Vec::new() };
+        let mut running = Running { link, lanes: Vec::new() };
         let live = Box::pin(run_live(Arc::clone(&running.link)));
         let back = Box::pin(Backlog::new(Arc::clone(&running.link)).run());
         match running.start_lane("live", live).and_then(|()| running.start_lane("back", back)) {
@@ -95,14 +84,8 @@ impl Running {
     }
 
     fn start_lane(&mut self, role: &str, work: Work) -> std::io::Result<()> {
-        let ended = Shutdown::new();
-        let ending = Ending(ended.clone());
-        let work = Box::pin(async move {
-            let _ending = ending;
-            work.await;
-        });
-        self.link.shared.tasks.spawn_reader(&format!("uplink-{}-{role}", self.link.shared.name), work)?;
-        self.ended.push(ended);
+        let tasks = &self.link.shared.tasks;
+        self.lanes.push(Task::start_reader(tasks.as_ref(), &format!("uplink-{}-{role}", self.link.shared.name), work)?);
         Ok(())
     }
 
@@ -110,8 +93,8 @@ impl Running {
     pub(super) async fn stop(self) {
         self.link.shared.stop.request();
         self.link.wal.wake_readers();
-        for e in self.ended {
-            e.requested().await;
+        for lane in self.lanes {
+            lane.over().await;
         }
         self.link.save_cursor();
     }
@@ -314,7 +297,7 @@ impl Live {
                 true
             }
             None => {
-                backlog::ask_parent(&self.link).await;
+                backlog::ask_parent(self.shared()).await;
                 true
             }
         }

@@ -159,6 +159,8 @@ pub struct Uplinks {
     deps: Deps,
     metrics: Metrics,
     entries: Mutex<Vec<Entry>>,
+    /// Keys of uplinks that this process has started: their cursors speak of the log as it is.
+    started: Mutex<HashSet<String>>,
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
 }
@@ -166,7 +168,7 @@ pub struct Uplinks {
 impl Uplinks {
     pub fn new(deps: Deps) -> Self {
         let metrics = Metrics::new(&deps.registry);
-        Uplinks { deps, metrics, entries: Mutex::default(), changing: tokio::sync::Mutex::default() }
+        Uplinks { deps, metrics, entries: Mutex::default(), started: Mutex::default(), changing: tokio::sync::Mutex::default() }
     }
 
     /// [`Uplinks::change`] for those who may block.
@@ -227,7 +229,12 @@ impl Uplinks {
         let now_ms = d.clock.now_ms();
         let fresh = || Cursor { acked_ms: now_ms, ..Cursor::starting_at(d.wal.end()) };
         let cursor = match Cursor::load(&d.fs, &cursor_path) {
-            Ok(Some(c)) => c,
+            Ok(Some(mut c)) => {
+                if !self.started.lock().contains(key) {
+                    c.pull_back_to(d.wal.began());
+                }
+                c
+            }
             Ok(None) => fresh(),
             Err(e) => {
                 // Sending twice is harmless, leaving out is not: begin with everything the log holds.
@@ -237,6 +244,11 @@ impl Uplinks {
             }
         };
         cursor.save(&d.fs, &cursor_path).map_err(broken)?;
+        // A cursor whose directory a power cut takes is a new uplink, which starts at the end of the log.
+        for above in dir.ancestors().skip(1).take(2).filter(|a| !a.as_os_str().is_empty()) {
+            d.fs.sync_dir(above).map_err(broken)?;
+        }
+        self.started.lock().insert(key.to_string());
         tracing::info!(remote_name = name, url = %url, cursor = %cursor.live, end = %d.wal.end(), "starting uplink");
         let hold = d.wal.register_cursor(name, cursor.lowest());
         let naming = Arc::new(Naming::new(external, &config.write_relabel_configs));
@@ -260,7 +272,7 @@ impl Uplinks {
             hard_gaps: Mutex::default(),
         });
         if let Some(source) = &d.metadata {
-            d.tasks.spawn(Box::pin(metadata::run(Arc::clone(&shared), Arc::clone(source))));
+            d.tasks.start(Box::pin(metadata::run(Arc::clone(&shared), Arc::clone(source))));
         }
         let link = Link {
             shared,

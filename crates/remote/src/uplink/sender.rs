@@ -3,7 +3,7 @@
 //! A refusal that names no culprit (a plain Prometheus rolls a whole request of version 1.0 back when one sample is out of order) splits the request in halves until the
 //! refused samples stand alone, so that their neighbours are stored.
 
-use super::batch::{Counts, Encoder, Item, Value, count, runs};
+use super::batch::{Counts, Encoder, Item, count, runs};
 use super::lane::Sending;
 use super::queue::Queue;
 use super::shared::Shared;
@@ -73,6 +73,9 @@ impl Sender {
 
     /// True when every item is acknowledged, refused, or dropped on purpose; false when we are stopping.
     async fn deliver(&mut self, items: &mut Vec<Item>) -> bool {
+        if !self.know_whether_histograms_go(items).await {
+            return false;
+        }
         self.drop_unwanted(items);
         let mut parts = vec![(0, items.len())];
         while let Some((from, to)) = parts.pop() {
@@ -96,6 +99,23 @@ impl Sender {
         true
     }
 
+    /// In version 1.0 a parent of ours gets native histograms and another one only if that is configured: before any is left out, it must be known whose it is.
+    /// False when we are stopping.
+    async fn know_whether_histograms_go(&self, items: &[Item]) -> bool {
+        let s = &self.shared;
+        let sure = s.config.send_native_histograms || s.parent.version(s.config.protobuf_message) == Version::V2;
+        if sure || !items.iter().any(Item::is_histogram) {
+            return true;
+        }
+        while s.parent.takes_late().is_none() {
+            if s.stop.is_requested() {
+                return false;
+            }
+            super::backlog::ask_parent(s).await;
+        }
+        true
+    }
+
     fn drop_unwanted(&self, items: &mut Vec<Item>) {
         let s = &self.shared;
         let limit = s.config.queue_config.sample_age_limit;
@@ -107,7 +127,7 @@ impl Sender {
         }
         let histograms = s.config.send_native_histograms || s.parent.is_ours() || s.parent.version(s.config.protobuf_message) == Version::V2;
         if !histograms {
-            items.retain(|i| !matches!(i.value, Value::Int { .. } | Value::FloatHistogram { .. }));
+            items.retain(|i| !i.is_histogram());
         }
     }
 

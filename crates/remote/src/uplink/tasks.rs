@@ -6,21 +6,78 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 use stdx::rand::Rand;
+use stdx::shutdown::Shutdown;
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 
 /// Something to do until it is done.
 pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pub trait Tasks: Send + Sync {
     /// Starts what waits for the network only.
-    fn spawn(&self, work: Work) -> JoinHandle<()>;
+    fn start(&self, work: Work);
     /// Starts what also reads the disk and may block for it.
-    fn spawn_reader(&self, name: &str, work: Work) -> io::Result<()>;
+    fn start_reader(&self, name: &str, work: Work) -> io::Result<()>;
     /// Ends when the time is over.
     fn sleep(&self, time: Duration) -> Work;
     /// A generator of its own for a task.
     fn rand(&self) -> Rand;
+}
+
+/// Work that was started: whether it is over, and a way to end it.
+#[derive(Debug)]
+pub(super) struct Task {
+    ended: Shutdown,
+    abort: Shutdown,
+}
+
+/// Sends its signal when it is dropped: however a task ends, its end is told.
+struct Ending(Shutdown);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.request();
+    }
+}
+
+impl Task {
+    pub(super) fn start(tasks: &dyn Tasks, work: Work) -> Task {
+        let (task, work) = Task::of(work);
+        tasks.start(work);
+        task
+    }
+
+    pub(super) fn start_reader(tasks: &dyn Tasks, name: &str, work: Work) -> io::Result<Task> {
+        let (task, work) = Task::of(work);
+        tasks.start_reader(name, work).map(|()| task)
+    }
+
+    fn of(work: Work) -> (Task, Work) {
+        let task = Task { ended: Shutdown::new(), abort: Shutdown::new() };
+        let (ending, abort) = (Ending(task.ended.clone()), task.abort.clone());
+        let work = async move {
+            let _ending = ending;
+            tokio::select! {
+                biased;
+                () = abort.requested() => {}
+                () = work => {}
+            }
+        };
+        (task, Box::pin(work))
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.ended.is_requested()
+    }
+
+    /// It goes no further than it is.
+    pub(super) fn abort(&self) {
+        self.abort.request();
+    }
+
+    /// Returns when it is over.
+    pub(super) async fn over(&self) {
+        self.ended.requested().await;
+    }
 }
 
 /// As the program runs them: on its runtime, readers in threads of their own.
@@ -28,11 +85,11 @@ pub trait Tasks: Send + Sync {
 pub struct OnRuntime(pub Handle);
 
 impl Tasks for OnRuntime {
-    fn spawn(&self, work: Work) -> JoinHandle<()> {
-        self.0.spawn(work)
+    fn start(&self, work: Work) {
+        self.0.spawn(work);
     }
 
-    fn spawn_reader(&self, name: &str, work: Work) -> io::Result<()> {
+    fn start_reader(&self, name: &str, work: Work) -> io::Result<()> {
         let handle = self.0.clone();
         std::thread::Builder::new().name(name.to_string()).spawn(move || handle.block_on(work)).map(|_| ())
     }

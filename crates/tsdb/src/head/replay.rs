@@ -247,8 +247,12 @@ fn read_ahead(mut reader: LogReader, to: &SyncSender<Piece>) {
 
 impl Main<'_> {
     fn read(&mut self, reader: LogReader, late: bool, progress: Option<&ReplayProgress>, damage: &mut Vec<Corruption>) -> Result<(), WalError> {
-        let n = std::thread::available_parallelism().map_or(1, |n| n.get()).clamp(1, MAX_WORKERS);
         let head = self.head;
+        let n = match head.options.replay_workers {
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+            n => n,
+        };
+        let n = n.clamp(1, MAX_WORKERS);
         let mut all = Vec::new();
         let result = std::thread::scope(|scope| {
             let (senders, receivers): (Vec<_>, Vec<_>) = (0..n).map(|_| sync_channel(WAITING)).unzip();

@@ -1,6 +1,6 @@
 //! Samples of standbys that wait for a decision: held, picked to fill a hole, or stored because their sender takes over.
 
-use super::replicas::{Replica, ReplicaId};
+use super::replicas::{NOBODY, Replica, ReplicaId};
 use super::state::{State, apart, barely_apart, hole};
 use super::{Batch, ValueRef};
 use storage::{AppendError, HeldValue, SeriesRef};
@@ -56,7 +56,7 @@ impl State {
 
     /// Fills the hole between the newest stored sample and `next_ms`, if it is one, with held samples of anyone who saw the target.
     pub(super) fn fill(&mut self, b: &mut Batch<'_>, series: SeriesRef, next_ms: i64, i: i64) -> Result<(), AppendError> {
-        while i > 0 && !self.ended && self.newest_ms != i64::MIN && next_ms - self.newest_ms > hole(i) {
+        while i > 0 && self.newest_ms != i64::MIN && (self.ended || next_ms - self.newest_ms > hole(i)) {
             let Some(at) = self.pick(i, next_ms, |h| h.live) else { return Ok(()) };
             b.counts.filled += 1;
             let owner = self.owner;
@@ -112,11 +112,9 @@ impl State {
             }
             if count(self) == before {
                 self.store_held(b, series, at)?;
-                if self.ended {
-                    return Ok(());
-                }
             }
-            self.owner = id;
+            // Behind its own marker it goes on, if it saw the target again.
+            self.owner = if self.ended { NOBODY } else { id };
         }
         Ok(())
     }

@@ -42,6 +42,20 @@ impl State {
         t_ms: i64,
         value: ValueRef<'_>,
     ) -> Result<Outcome, AppendError> {
+        // One distance, perhaps over a hole, says little: what its owner sends from in between is missing there.
+        if !self.interval.is_sure() && r.0 == self.owner && r.0 == self.last && t_ms < self.newest_ms {
+            return match b.append(series, t_ms, value) {
+                Ok(()) => {
+                    let flight = b.flight;
+                    let late = self.late.get_or_insert_default();
+                    late.fills.push((flight, t_ms));
+                    late.empty = None;
+                    Ok(Outcome::Stored)
+                }
+                Err(AppendError::DuplicateTimestamp) => Ok(b.covered(true)),
+                Err(e) => Err(e),
+            };
+        }
         let solid = self.late.as_ref().and_then(|l| l.solid).is_some_and(|(from, to)| (from..=to).contains(&t_ms));
         if t_ms >= self.solid_ms || solid {
             return Ok(b.covered(r.0 == self.owner));

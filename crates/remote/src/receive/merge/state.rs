@@ -54,7 +54,7 @@ pub(super) struct State {
     pub interval: Interval,
     pub owner: ReplicaId,
     /// Who brought the newest stored sample.
-    last: ReplicaId,
+    pub(super) last: ReplicaId,
     other: ReplicaId,
     /// The newest stored sample is a staleness marker.
     pub ended: bool,
@@ -149,6 +149,12 @@ impl State {
             self.note_other(id, t_ms, live);
             return self.decide_late(b, series, r, t_ms, value);
         }
+        // One that became the owner without having stored anything: its sample must not come close behind one of another.
+        let follows_another = id == self.owner && self.last != id && self.last != NOBODY && !self.ended;
+        if follows_another && !value.is_stale() && t_ms - self.newest_ms < apart(i) {
+            self.hold(b, series, r, t_ms, live, value)?;
+            return Ok(Outcome::Held);
+        }
         let vacant = self.owner == NOBODY && (self.ended || self.newest_ms == i64::MIN || (i > 0 && t_ms - self.newest_ms >= apart(i)));
         if id == self.owner || vacant {
             let another_sees_it = self.other != NOBODY && self.other != id && self.other_ms >= t_ms.saturating_sub(hole(i).max(SEES_IT_FOR_MS));
@@ -164,10 +170,15 @@ impl State {
         self.note_other(id, t_ms, live);
         self.hold(b, series, r, t_ms, live, value)?;
         let held = self.held.as_ref().map_or(0, |h| h.len());
-        if (i > 0 && t_ms - self.newest_ms > hole(i)) || held > MAX_HELD {
+        // What other series of the replica are like says nothing of this one's owner: the replica's name may be that of many, with intervals of all kinds.
+        let own = match self.interval.ms() {
+            0 => self.held_interval_ms().unwrap_or(0),
+            ms => ms,
+        };
+        if (own > 0 && t_ms - self.newest_ms > hole(own)) || held > MAX_HELD {
             b.counts.takeovers += 1;
             self.owner = id;
-            self.promote(b, series, id, i)?;
+            self.promote(b, series, id, if own > 0 { own } else { i })?;
             return Ok(if self.newest_ms >= t_ms { Outcome::Stored } else { Outcome::Held });
         }
         Ok(Outcome::Held)

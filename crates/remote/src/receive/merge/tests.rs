@@ -138,6 +138,26 @@ fn late_samples_fill_holes_and_only_holes() {
 }
 
 #[test]
+fn a_first_distance_over_a_hole_is_no_interval() {
+    // The newest came first, as after a cut, and the series was not known any more.
+    check("a0 a30 a15 a45", "0 15 30 45");
+    check("a0 a45 a15 a30 a60", "0 15 30 45 60");
+}
+
+#[test]
+fn replicas_of_one_name_may_have_different_intervals() {
+    let c = Central::new();
+    let samples =
+        |seconds: &[i64]| -> Vec<FloatSample> { seconds.iter().map(|s| FloatSample { t_ms: s * 1000, v: *s as f64, start_ms: 0 }).collect() };
+    c.send("fast", "b", &samples(&[0, 5, 10]));
+    c.send("fast", "a", &samples(&[2, 7]));
+    for (replica, second) in [("a", 0), ("b", 9), ("a", 15), ("b", 24), ("a", 30), ("b", 39), ("a", 45)] {
+        c.send("slow", replica, &samples(&[second]));
+    }
+    assert_eq!(c.stored("slow").iter().map(|(t, _)| t / 1000).collect::<Vec<_>>(), vec![0, 15, 30, 45]);
+}
+
+#[test]
 fn a_marker_of_the_owner_ends_nothing_that_another_sees() {
     check("a0 b7 a15 b22 a30! b37 b52", "0 15 37 52");
     check("a0 b9 a15 b24 a30! b39 b54", "0 15 24 39 54");
@@ -145,6 +165,12 @@ fn a_marker_of_the_owner_ends_nothing_that_another_sees() {
     check("a0 b7 a15 b22! a30 a45", "0 15 30 45");
     check("a0 a15 a30!", "0 15 30!");
     check("a0 a15 a30! b37 b52", "0 15 30! 37 52");
+    // Nor does it bring a second sample into an interval, sent again or late (found by the simulation).
+    check("a0 b4 a15 b19 a30! b19 b34", "0 15 34");
+    check("a0 b4 a15 a30! b19 b34", "0 15 34");
+    // The other is silent too, and the owner sees the target again (found by the simulation).
+    check("a0 b7 a15 b22 a30 b37 a45! a60 a75", "0 15 30 45! 60 75");
+    check("a0 b7 a15 b22 a30 b37 a45! a60 a75 a90! a105", "0 15 30 45! 60 75 90! 105");
 }
 
 #[test]
