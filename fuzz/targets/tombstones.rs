@@ -20,6 +20,7 @@ fuzz_target!(|data: &[u8]| {
     fs.open(&dir.join("tombstones"), Open::CreateNew).expect("a file").append(&file).expect("room");
     if let Ok(t) = Tombstones::read(fs.as_ref(), dir) {
         t.write(fs.as_ref(), dir).expect("room");
-        assert_eq!(Tombstones::read(fs.as_ref(), dir).expect("own bytes"), t);
+        // An entry whose end lies before its beginning is read as nothing, and not written.
+        assert_eq!(Tombstones::read(fs.as_ref(), dir).expect("own bytes").to_bytes(), t.to_bytes());
     }
 });
