@@ -126,6 +126,12 @@ impl State {
         }
     }
 
+    /// The interval of other series, if by it one sample is missing before `t_ms`: else 0. Were more missing, another replica would have sent two, whose distance
+    /// says more. Without this a series of a longer interval, beside a replica's quick ones, would have its standby's samples taken for what fills holes.
+    fn one_missing(&self, typical_ms: i64, t_ms: i64) -> i64 {
+        if self.newest_ms != i64::MIN && t_ms.saturating_sub(self.newest_ms) <= typical_ms.saturating_mul(5) / 2 { typical_ms } else { 0 }
+    }
+
     /// The smallest distance of two held samples of one replica.
     pub(super) fn held_interval_ms(&self) -> Option<i64> {
         let held = self.held.as_ref()?;
@@ -210,7 +216,11 @@ impl State {
         value: ValueRef<'_>,
     ) -> Result<Outcome, AppendError> {
         if self.held.is_some() {
-            self.fill(b, series, t_ms, self.interval_ms(r.1))?;
+            let i = match self.interval.ms() {
+                0 => self.held_interval_ms().unwrap_or_else(|| self.one_missing(r.1.typical_ms(), t_ms)),
+                ms => ms,
+            };
+            self.fill(b, series, t_ms, i)?;
         }
         match b.append(series, t_ms, value) {
             Ok(()) | Err(AppendError::DuplicateTimestamp) => {}
