@@ -131,7 +131,7 @@ impl Wal {
             repair::cut_torn_tail(&fs, last)?;
         }
         // What a killed process wrote and did not sync is taken for stored from now on: a repeat of it is acknowledged at once.
-        for s in &segments {
+        for s in segments.iter().filter(|s| s.len > 0) {
             let file = fs.open(&s.path, Open::Read).map_err(WalError::io(format!("open segment {}", s.number)))?;
             file.sync_data().map_err(WalError::io(format!("sync segment {}", s.number)))?;
         }

@@ -68,7 +68,7 @@ fn the_leaf_loses_its_power() {
 }
 
 fn the_cut_is_longer_than_the_log_is_kept() {
-    rows::cut_longer_than_the_log(&NARTHEX, 60).expect("our own binary").assert_nothing_missing();
+    rows::cut_longer_than_the_log(&NARTHEX, 75).expect("our own binary").assert_nothing_missing();
 }
 
 fn one_of_a_pair_is_killed() {

@@ -79,6 +79,10 @@ fn the_alert_rules_say_what_they_are_to_say() {
     let mut server = Server::narthex("central", &config("", &[], &["- url: http://127.0.0.1:1/api/v1/write\n".to_string()]), &[RECEIVER]);
     server.expect_log(&["failed to send batch, retrying"]);
     server.start();
+    // Of senders is told when there is one.
+    let labels = [("__name__", "sent_total")];
+    let answer = crate::wire::push(&server, &[crate::wire::Series { labels: &labels, samples: &[(narthex_tests::now() as i64 * 1000, 1.0)] }]);
+    assert_eq!(answer.status, 204, "{}", answer.text());
     let page = get(&format!("{}/metrics", server.url())).expect("answers").text();
     let rules = std::fs::read_to_string(dashboards().join("narthex-alerts.yml")).expect("rules");
     let mut asked = 0;
