@@ -13,6 +13,10 @@ fuzz_target!(|data: &[u8]| {
     // As the reference does, infinity is printed with its sign, which reads back as an operator before `^`, and gets one more each time.
     let bare = |printed: String| printed.replace("+Inf", "Inf");
     let printed = bare(e.to_string());
+    // Less than a millisecond is taken, and printed as nothing, there too; nothing is not taken.
+    if printed.contains("[0s") || printed.contains(":0s]") {
+        return;
+    }
     let again = parse_expr(&printed, &ParseOptions::ALL).unwrap_or_else(|e| panic!("{printed:?}: {e}"));
     assert_eq!(bare(again.to_string()), printed);
     parse::to_json(&e);

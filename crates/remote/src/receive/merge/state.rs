@@ -126,10 +126,13 @@ impl State {
         }
     }
 
-    /// The interval of other series, if by it one sample is missing before `t_ms`: else 0. Were more missing, another replica would have sent two, whose distance
-    /// says more. Without this a series of a longer interval, beside a replica's quick ones, would have its standby's samples taken for what fills holes.
-    fn one_missing(&self, typical_ms: i64, t_ms: i64) -> i64 {
-        if self.newest_ms != i64::MIN && t_ms.saturating_sub(self.newest_ms) <= typical_ms.saturating_mul(5) / 2 { typical_ms } else { 0 }
+    /// What this series itself says; 0 when it says nothing yet. What others of the replica are like tells nothing of the owner's silence: many may have the replica's
+    /// name, with intervals of all kinds.
+    fn own_interval_ms(&self) -> i64 {
+        match self.interval.ms() {
+            0 => self.held_interval_ms().unwrap_or(0),
+            ms => ms,
+        }
     }
 
     /// The smallest distance of two held samples of one replica.
@@ -176,11 +179,7 @@ impl State {
         self.note_other(id, t_ms, live);
         self.hold(b, series, r, t_ms, live, value)?;
         let held = self.held.as_ref().map_or(0, |h| h.len());
-        // What other series of the replica are like says nothing of this one's owner: the replica's name may be that of many, with intervals of all kinds.
-        let own = match self.interval.ms() {
-            0 => self.held_interval_ms().unwrap_or(0),
-            ms => ms,
-        };
+        let own = self.own_interval_ms();
         if (own > 0 && t_ms - self.newest_ms > hole(own)) || held > MAX_HELD {
             b.counts.takeovers += 1;
             self.owner = id;
@@ -216,9 +215,11 @@ impl State {
         value: ValueRef<'_>,
     ) -> Result<Outcome, AppendError> {
         if self.held.is_some() {
-            let i = match self.interval.ms() {
-                0 => self.held_interval_ms().unwrap_or_else(|| self.one_missing(r.1.typical_ms(), t_ms)),
-                ms => ms,
+            // What it sent and had held before this one tells its spacing too.
+            let since_held = |held: &Vec<HeldSample>| held.iter().rev().find(|h| h.replica == r.0 && h.t_ms < t_ms).map(|h| t_ms - h.t_ms);
+            let i = match (self.own_interval_ms(), self.held.as_deref().and_then(since_held)) {
+                (0, Some(ms)) => ms,
+                (ms, _) => ms,
             };
             self.fill(b, series, t_ms, i)?;
         }
