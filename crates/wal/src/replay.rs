@@ -298,31 +298,54 @@ impl LogReader {
     #[allow(clippy::should_implement_trait, reason = "lends its buffer, which an iterator cannot")]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, WalError> {
         loop {
-            if self.current.is_none() {
-                let Some(segment) = self.rest.pop_front() else { return Ok(None) };
-                self.current = Some(SegmentReader::open(self.fs.as_ref(), &segment, 0)?);
-            }
-            let reader = self.current.as_mut().expect("was opened above");
-            let segment = reader.segment;
-            match reader.step(&mut self.record)? {
-                Step::Record { start, end } => {
-                    let at = |offset| LogPosition { segment, offset };
-                    return Ok(Some(Record { bytes: &self.record, start: at(start), end: at(end) }));
-                }
-                Step::Corrupt(c) => return Err(WalError::Corrupt(c)),
-                Step::End => self.current = None,
-                Step::Torn { at } => {
-                    let mut c = reader.corruption(at, reader.limit, "last record is torn".to_string());
-                    c.torn = true;
-                    self.current = None;
-                    if !self.rest.is_empty() {
-                        return Err(WalError::Corrupt(c));
-                    }
-                    self.torn = Some(c);
-                }
+            match self.step()? {
+                LogStep::Record { start, end } => return Ok(Some(Record { bytes: &self.record, start, end })),
+                LogStep::EndOfSegment => {}
+                LogStep::End => return Ok(None),
             }
         }
     }
+
+    /// As [`LogReader::next`], but tells the end of each segment before the next one is opened. The record is in [`LogReader::bytes`].
+    pub fn step(&mut self) -> Result<LogStep, WalError> {
+        if self.current.is_none() {
+            let Some(segment) = self.rest.pop_front() else { return Ok(LogStep::End) };
+            self.current = Some(SegmentReader::open(self.fs.as_ref(), &segment, 0)?);
+        }
+        let reader = self.current.as_mut().expect("was opened above");
+        let segment = reader.segment;
+        match reader.step(&mut self.record)? {
+            Step::Record { start, end } => {
+                let at = |offset| LogPosition { segment, offset };
+                return Ok(LogStep::Record { start: at(start), end: at(end) });
+            }
+            Step::Corrupt(c) => return Err(WalError::Corrupt(c)),
+            Step::End => self.current = None,
+            Step::Torn { at } => {
+                let mut c = reader.corruption(at, reader.limit, "last record is torn".to_string());
+                c.torn = true;
+                self.current = None;
+                if !self.rest.is_empty() {
+                    return Err(WalError::Corrupt(c));
+                }
+                self.torn = Some(c);
+            }
+        }
+        Ok(LogStep::EndOfSegment)
+    }
+
+    /// The record that was read last.
+    pub fn bytes(&self) -> &[u8] {
+        &self.record
+    }
+}
+
+/// What a reader of a log came upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogStep {
+    Record { start: LogPosition, end: LogPosition },
+    EndOfSegment,
+    End,
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use stdx::fs::SharedFs;
 use storage::{Held, HeldValue, SeriesRef};
 use wal::record::{self, RecordType};
-use wal::replay::LogReader;
+use wal::replay::{LogReader, LogStep};
 use wal::{Corruption, LogPosition, WalError, checkpoint, repair};
 
 /// Samples handed to a worker at once.
@@ -229,12 +229,15 @@ fn read_ahead(mut reader: LogReader, to: &SyncSender<Piece>) {
         let mut piece = Piece { bytes: Vec::with_capacity(PIECE_BYTES), ..Piece::default() };
         let mut ended = false;
         while piece.then.is_none() && !ended && piece.bytes.len() < PIECE_BYTES {
-            match reader.next() {
-                Ok(Some(r)) => {
-                    piece.bytes.extend_from_slice(r.bytes);
-                    piece.records.push((piece.bytes.len(), r.start));
+            match reader.step() {
+                Ok(LogStep::Record { start, .. }) => {
+                    piece.bytes.extend_from_slice(reader.bytes());
+                    piece.records.push((piece.bytes.len(), start));
                 }
-                Ok(None) => ended = true,
+                // What is known of series is to be known early: batches come meanwhile, and would give them other references.
+                Ok(LogStep::EndOfSegment) if piece.records.is_empty() => {}
+                Ok(LogStep::EndOfSegment) => break,
+                Ok(LogStep::End) => ended = true,
                 Err(e) => piece.then = Some(e),
             }
         }
