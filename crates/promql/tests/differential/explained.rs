@@ -44,6 +44,10 @@ pub fn explained(q: &Query, delayed: bool, near: Nearness, ours: &Answered, thei
     if native && has("_over_time(") {
         return Some("3.5 writes over histograms that it still reads, behind a reset");
     }
+    // It then calls the layouts of one series' buckets incompatible with each other, or what equals itself unequal; each part by itself it answers as we do.
+    if native && q.text.matches("idelta(").count() + q.text.matches("irate(").count() >= 2 {
+        return Some("3.5 writes over histograms that it still reads, when both operands are differences of them");
+    }
     if has("mad_over_time") && has("odd") {
         return Some("3.14: the deviation of what has no number is none");
     }
@@ -61,6 +65,10 @@ pub fn explained(q: &Query, delayed: bool, near: Nearness, ours: &Answered, thei
     }
     if q.step_ms > 0 && near == Nearness::Near && any(&["sum", "avg", "std"]) {
         return Some("numbers added up in the order of a Go map");
+    }
+    // Of points in time, which have ten digits before the point, the deviation has fewer true ones.
+    if q.step_ms > 0 && has("std") && any(&["ts_of_", "timestamp(", "time()"]) {
+        return Some("numbers added up in the order of a Go map: times");
     }
     if has("info(") && (q.step_ms > 0 || has(":")) {
         return Some("3.5 gives targets the labels of others where their own metric has gaps");
